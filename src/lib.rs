@@ -1,0 +1,19 @@
+//! pause-monitor, inside out.
+//!
+//! ```text
+//! source ──> engine (stress, tier, gap verdict, ring, culprits) ──> outputs
+//! heartbeat ───^                                                    ├ output::socket  (tui, stream)
+//!                                                                   └ output::store   (events)
+//! ```
+//!
+//! Arrows point one way: cli → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod event;
+pub mod output;
+pub mod sample;
+pub mod source;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! Outputs: what leaves the daemon.
+
+pub mod store;

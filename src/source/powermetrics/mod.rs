@@ -1,0 +1,4 @@
+//! The powermetrics child: supervised, framed, decoded.
+
+pub mod decode;
+pub mod frame;
