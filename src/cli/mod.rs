@@ -27,8 +27,9 @@ It runs all the time, samples the machine ten times a second, and knows afterwar
 long it was, whether it was the system, the sampler, this program or just sleep, and which processes built it up.";
 
 const AFTER: &str = "\
-Configuration: ~/.config/pause-monitor/config.toml; data: ~/.local/share/pause-monitor/. XDG_CONFIG_HOME and \
-XDG_DATA_HOME are honoured; under sudo both are the invoking user's.
+Configuration file: ~/.config/pause-monitor/config.toml; data directory: ~/.local/share/pause-monitor. \
+XDG_CONFIG_HOME and XDG_DATA_HOME are honoured; under sudo both are the invoking user's. Everything in the \
+configuration has a default, and the file need not exist.
 
 Examples:
   pause-monitor config init           write a commented configuration file
@@ -58,11 +59,11 @@ Exit codes:
     max_term_width = 110
 )]
 pub struct Cli {
-    /// The configuration file, instead of ~/.config/pause-monitor/config.toml [env: PAUSE_MONITOR_CONFIG]
+    /// Configuration file [env: PAUSE_MONITOR_CONFIG]
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config: Option<PathBuf>,
 
-    /// The data directory, instead of ~/.local/share/pause-monitor [env: PAUSE_MONITOR_DATA_DIR]
+    /// Data directory [env: PAUSE_MONITOR_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     data_dir: Option<PathBuf>,
 

@@ -132,7 +132,7 @@ pub(super) static KEYS: &[Key] = &[
     key!(
         "pause",
         "min_duration",
-        "The shortest pause that becomes an event.",
+        "The shortest gap, in the machine or in the sampling, that is reported.",
         Kind::Time {
             range: ms(50)..=secs(60),
             get: |config| config.pause.min_duration,
@@ -288,14 +288,14 @@ impl Key {
         }
     }
 
-    /// What the value may be, with its unit.
+    /// What the value may be, with its unit, for the commented file.
     pub(super) fn range(&self) -> String {
         match &self.kind {
-            Kind::Time { range, .. } => times(range),
-            Kind::Whole { unit, range, .. } => format!("{}–{} {unit}", range.start(), range.end()),
-            Kind::Real { range, .. } => format!("{}–{}", range.start(), range.end()),
-            Kind::Word { choices, .. } => choices(),
-            Kind::Command { .. } => "a list of words, run without a shell".to_owned(),
+            Kind::Time { range, .. } => format!("Range {}", times(range)),
+            Kind::Whole { unit, range, .. } => format!("Range {}–{} {unit}", range.start(), range.end()),
+            Kind::Real { range, .. } => format!("Range {}–{}", range.start(), range.end()),
+            Kind::Word { choices, .. } => format!("One of {}", choices()),
+            Kind::Command { .. } => "A list of texts, run without a shell".to_owned(),
         }
     }
 }

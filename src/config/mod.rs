@@ -323,6 +323,8 @@ fn printable(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy;
+
     use super::*;
 
     fn messages(text: &str) -> Vec<String> {
@@ -409,5 +411,25 @@ mod tests {
         let messages = messages("\"a\\nb\\u001b[2J\" = 1\n[log]\nlevel = \"x\\ny\"\n");
         assert_eq!(messages.len(), 2, "{messages:?}");
         assert!(!messages.iter().any(|message| message.chars().any(char::is_control)), "{messages:?}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_brings_the_reading_down_and_every_problem_is_one_line(
+            parts in proptest::collection::vec(proptest::prop_oneof![
+                proptest::sample::select(vec![
+                    "[pause]", "[[tiers]]", "\n", "\r\n", " = ", "min_duration", "tiers.elevated", "\"5s\"", "60",
+                    "{", "}", "[", "]", "#", "'", "\"\"\"", "1e400", "-", "0x", "2026-11-22", "\\u0000", "nan", ".", ",",
+                ]).prop_map(str::to_owned),
+                ".{0,4}",
+            ], 0..30),
+        ) {
+            if let Err(problems) = parse(&parts.concat(), false) {
+                proptest::prop_assert!(!problems.is_empty());
+                for problem in problems {
+                    proptest::prop_assert!(!problem.message.contains('\n'), "{:?}", problem);
+                }
+            }
+        }
     }
 }

@@ -49,14 +49,10 @@ pub(super) fn read(file: &Path) -> Result<Option<String>, Problem> {
         Ok(text) => Ok(Some(text)),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
-            let line = 1 + newlines(&error.as_bytes()[..valid]);
+            let line = 1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count();
             fail(Some(line), "not UTF-8 text: save the file as UTF-8")
         }
     }
-}
-
-fn newlines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|&&byte| byte == b'\n').count()
 }
 
 /// Splits the text into entries. What stands where no key is goes to `problems`.
@@ -67,13 +63,15 @@ pub(super) fn entries<'a>(
     text: &'a str,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Entry<'a>>, Vec<Problem>> {
-    let line_of = |at: usize| 1 + newlines(&text.as_bytes()[..at.min(text.len())]);
-    let (table, errors) = DeTable::parse_recoverable(text);
+    // Found once: a file of nothing but faults asks for a line a thousand times over.
+    let newlines: Vec<_> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+    let line_of = |at: usize| 1 + newlines.partition_point(|&newline| newline < at);
+    let (table, errors) = parsed(text);
     if !errors.is_empty() {
-        return Err(syntax_problems(&errors, line_of));
+        return Err(syntax_problems(text, &errors, line_of));
     }
     let mut entries = Vec::new();
-    for (section, content) in table.into_inner() {
+    for (section, content) in table {
         let mut report = |at: &Spanned<_>, message| {
             problems.push(Problem { line: Some(line_of(at.span().start)), message });
         };
@@ -105,16 +103,37 @@ pub(super) fn entries<'a>(
     Ok(entries)
 }
 
+/// The parsed text, with all syntax errors; with the first one alone where the text is so long that it can
+/// only be something else, as each error costs the parser some 600 bytes.
+fn parsed(text: &str) -> (DeTable<'_>, Vec<toml::de::Error>) {
+    const LONG: usize = 1 << 16;
+    if text.len() <= LONG {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        return (table.into_inner(), errors);
+    }
+    match DeTable::parse(text) {
+        Ok(table) => (table.into_inner(), Vec::new()),
+        Err(error) => (DeTable::new(), vec![error]),
+    }
+}
+
 /// One problem a line: the parser's second opinion on a line repeats the first.
-fn syntax_problems(errors: &[toml::de::Error], line_of: impl Fn(usize) -> usize) -> Vec<Problem> {
+fn syntax_problems(text: &str, errors: &[toml::de::Error], line_of: impl Fn(usize) -> usize) -> Vec<Problem> {
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
     for error in errors {
         let line = error.span().map(|span| line_of(span.start));
-        if seen.insert(line) {
-            let message = format!("not TOML: {}", clipped(&error.message().replace('\n', "; ")));
-            problems.push(Problem { line, message });
+        if !seen.insert(line) {
+            continue;
         }
+        let message = clipped(&error.message().replace('\n', "; "));
+        // The parser leaves it to a picture of the line to say which key.
+        let key = error.span().and_then(|span| text.get(span)).filter(|_| message == "duplicate key");
+        let message = match key {
+            Some(key) => format!("`{}` stands here a second time: keep one of the two", clipped(key)),
+            None => format!("not TOML: {message}"),
+        };
+        problems.push(Problem { line, message });
     }
     problems.sort_by_key(|problem| problem.line);
     problems
@@ -166,8 +185,11 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
         return None;
     }
     known
-        .map(|known| (strsim::damerau_levenshtein(word, known), known))
-        .filter(|&(distance, known)| distance <= (known.len() / 3).max(1))
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, known)| known)
+        .map(|known| (known, (known.len() / 3).max(1)))
+        // So many letters too few or too many are wrong at least.
+        .filter(|&(known, most)| known.len().abs_diff(word.len()) <= most)
+        .map(|(known, most)| (strsim::damerau_levenshtein(word, known), known, most))
+        .filter(|&(distance, _, most)| distance <= most)
+        .min_by_key(|&(distance, ..)| distance)
+        .map(|(_, known, _)| known)
 }

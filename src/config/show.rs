@@ -122,22 +122,16 @@ pub fn template(root: bool) -> String {
     );
     let mut section = "";
     for key in KEYS {
+        // Writing to a String cannot fail.
         if key.section != section {
             section = key.section;
-            // Writing to a String cannot fail.
             let _ = writeln!(out, "\n[{section}]");
+        } else {
+            out.push('\n');
         }
-        let _ = writeln!(
-            out,
-            "# {}\n# {}\n#{} = {}\n",
-            key.meaning,
-            key.range(),
-            key.name,
-            written(&key.get(&config))
-        );
+        let value = written(&key.get(&config));
+        let _ = writeln!(out, "# {}\n# {}.\n#{} = {value}", key.meaning, key.range(), key.name);
     }
-    // The blank line after the last key is one too many.
-    out.pop();
     out
 }
 
