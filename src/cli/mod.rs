@@ -1,6 +1,6 @@
 //! The command line: the frame that all commands share, and one file per command.
 //!
-//! A new command is two lines: a variant of [`Command`], and its arm in `run`.
+//! A new command is two lines: a variant of `Command`, and its arm in `run`.
 
 pub mod completions;
 pub mod config;

@@ -74,7 +74,7 @@ pub struct Tiers {
 /// The samples held in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
-    /// How far back they go, s, 5 to 300; each second costs about 35 KiB at 10 Hz. Default 30.
+    /// How far back they go, s, 5 to 300; each second costs about 32 KiB at 10 Hz. Default 30.
     pub seconds: u32,
 }
 
