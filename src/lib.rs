@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod event;
+pub mod heartbeat;
 pub mod output;
 pub mod sample;
 pub mod source;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Culprit, Gap, TierChange};
 use crate::sample::{
-    Factor, Metrics, Name, Process, Reading, Sample, Stress, ThermalPressure, Tier, Top, TopList, WakeupsKind,
+    Factor, Metrics, Name, Reading, Sample, Stress, ThermalPressure, Tier, Top, TopList, WakeupsKind,
 };
 
 /// The version of this protocol, in [`Hello::protocol`].
@@ -444,6 +444,7 @@ impl SampleLine<'_> {
             top_idle_wakeups: idle,
             top_intr_wakeups: interrupt,
             top_diskio: list_from(&self.top.diskio),
+            wakeups_kind: Some(self.metrics.kind()),
             sampler_cpu_ms_per_s: None,
         })
     }
@@ -550,7 +551,12 @@ mod tests {
         encode(&Message::Sample(Box::new((&sample).into())), &mut bytes);
         assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 1);
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.starts_with(r#"{"type":"sample","seq":7,"time":"2023-11-14T22:13:20.123Z","interval_ms":108.1,"#), "{text}");
+        assert!(
+            text.starts_with(
+                r#"{"type":"sample","seq":7,"time":"2023-11-14T22:13:20.123Z","interval_ms":108.1,"#
+            ),
+            "{text}"
+        );
         let Message::Sample(line) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
         assert_eq!(line.to_sample().unwrap(), sample);
     }
