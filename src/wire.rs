@@ -550,7 +550,12 @@ mod tests {
         encode(&Message::Sample(Box::new((&sample).into())), &mut bytes);
         assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 1);
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.starts_with(r#"{"type":"sample","seq":7,"time":"2023-11-14T22:13:20.123Z","interval_ms":108.1,"#), "{text}");
+        assert!(
+            text.starts_with(
+                r#"{"type":"sample","seq":7,"time":"2023-11-14T22:13:20.123Z","interval_ms":108.1,"#
+            ),
+            "{text}"
+        );
         let Message::Sample(line) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
         assert_eq!(line.to_sample().unwrap(), sample);
     }
