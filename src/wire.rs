@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Culprit, Gap, TierChange};
 use crate::sample::{
-    Factor, Metrics, Name, Process, Reading, Sample, Stress, ThermalPressure, Tier, Top, TopList, WakeupsKind,
+    Factor, Metrics, Name, Reading, Sample, Stress, ThermalPressure, Tier, Top, TopList, WakeupsKind,
 };
 
 /// The version of this protocol, in [`Hello::protocol`].
@@ -377,12 +377,29 @@ impl<'a> From<&'a Sample> for SampleLine<'a> {
                 wakeups_kind: Cow::Borrowed(sample.wakeups_kind.as_str()),
                 pageins_per_s: metrics.pageins_per_s,
             },
-            top: TopLine {
-                cpu: list_line(&sample.top.cpu),
-                pageins: list_line(&sample.top.pageins),
-                wakeups: list_line(&sample.top.wakeups),
-                diskio: list_line(&sample.top.diskio),
-            },
+            top: (&sample.top).into(),
+        }
+    }
+}
+
+impl<'a> From<&'a Top> for TopLine<'a> {
+    fn from(top: &'a Top) -> Self {
+        Self {
+            cpu: list_line(&top.cpu),
+            pageins: list_line(&top.pageins),
+            wakeups: list_line(&top.wakeups),
+            diskio: list_line(&top.diskio),
+        }
+    }
+}
+
+impl From<&TopLine<'_>> for Top {
+    fn from(line: &TopLine<'_>) -> Self {
+        Self {
+            cpu: list_from(&line.cpu),
+            pageins: list_from(&line.pageins),
+            wakeups: list_from(&line.wakeups),
+            diskio: list_from(&line.diskio),
         }
     }
 }
@@ -468,12 +485,7 @@ impl SampleLine<'_> {
             stress: self.stress.into(),
             metrics: self.metrics.to_metrics(),
             wakeups_kind: self.metrics.kind(),
-            top: Top {
-                cpu: list_from(&self.top.cpu),
-                pageins: list_from(&self.top.pageins),
-                wakeups: list_from(&self.top.wakeups),
-                diskio: list_from(&self.top.diskio),
-            },
+            top: (&self.top).into(),
             sampler_cpu_ms_per_s: None,
         })
     }
@@ -550,7 +562,12 @@ mod tests {
         encode(&Message::Sample(Box::new((&sample).into())), &mut bytes);
         assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 1);
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.starts_with(r#"{"type":"sample","seq":7,"time":"2023-11-14T22:13:20.123Z","interval_ms":108.1,"#), "{text}");
+        assert!(
+            text.starts_with(
+                r#"{"type":"sample","seq":7,"time":"2023-11-14T22:13:20.123Z","interval_ms":108.1,"#
+            ),
+            "{text}"
+        );
         let Message::Sample(line) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
         assert_eq!(line.to_sample().unwrap(), sample);
     }
