@@ -377,12 +377,29 @@ impl<'a> From<&'a Sample> for SampleLine<'a> {
                 wakeups_kind: Cow::Borrowed(sample.wakeups_kind.as_str()),
                 pageins_per_s: metrics.pageins_per_s,
             },
-            top: TopLine {
-                cpu: list_line(&sample.top.cpu),
-                pageins: list_line(&sample.top.pageins),
-                wakeups: list_line(&sample.top.wakeups),
-                diskio: list_line(&sample.top.diskio),
-            },
+            top: (&sample.top).into(),
+        }
+    }
+}
+
+impl<'a> From<&'a Top> for TopLine<'a> {
+    fn from(top: &'a Top) -> Self {
+        Self {
+            cpu: list_line(&top.cpu),
+            pageins: list_line(&top.pageins),
+            wakeups: list_line(&top.wakeups),
+            diskio: list_line(&top.diskio),
+        }
+    }
+}
+
+impl From<&TopLine<'_>> for Top {
+    fn from(line: &TopLine<'_>) -> Self {
+        Self {
+            cpu: list_from(&line.cpu),
+            pageins: list_from(&line.pageins),
+            wakeups: list_from(&line.wakeups),
+            diskio: list_from(&line.diskio),
         }
     }
 }
@@ -469,12 +486,7 @@ impl SampleLine<'_> {
             stress: self.stress.into(),
             metrics: self.metrics.to_metrics(),
             wakeups_kind: self.metrics.kind(),
-            top: Top {
-                cpu: list_from(&self.top.cpu),
-                pageins: list_from(&self.top.pageins),
-                wakeups: list_from(&self.top.wakeups),
-                diskio: list_from(&self.top.diskio),
-            },
+            top: (&self.top).into(),
             sampler_cpu_ms_per_s: None,
         })
     }
