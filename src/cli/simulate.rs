@@ -140,18 +140,24 @@ impl<'a, C: Clock> Pace<'a, C> {
     /// Waits until the next document is due, `silence_ns` late, and returns the real time since the last one
     /// was, ns.
     fn wait(&mut self, silence_ns: u64) -> u64 {
-        let now_ns = self.clock.now_ns();
-        if now_ns.saturating_sub(self.deadline_ns) > self.interval_ns / 2 {
-            // The reader held us up, or we were stopped. What was missed is one long interval, not many
-            // short ones.
-            self.deadline_ns = now_ns;
-        }
+        // The reader may have held us up since.
+        self.catch_up();
         self.deadline_ns += self.interval_ns + silence_ns;
         self.clock.sleep_until(self.deadline_ns);
-        let now_ns = self.clock.now_ns();
+        let now_ns = self.catch_up();
         let elapsed_ns = now_ns.saturating_sub(self.last_ns);
         self.last_ns = now_ns;
         elapsed_ns
+    }
+
+    /// Begins anew from now where the deadline is long past, because we were blocked or stopped: what was
+    /// missed is one long interval, not many short ones. Returns the time, ns.
+    fn catch_up(&mut self) -> u64 {
+        let now_ns = self.clock.now_ns();
+        if now_ns.saturating_sub(self.deadline_ns) > self.interval_ns / 2 {
+            self.deadline_ns = now_ns;
+        }
+        now_ns
     }
 }
 
@@ -254,6 +260,26 @@ mod tests {
         values(&out.stream, "elapsed_ns")
     }
 
+    /// A clock on which one sleep takes far too long: the process was stopped.
+    struct Stopped {
+        clock: VirtualClock,
+        sleeps: Cell<u32>,
+    }
+
+    impl Clock for Stopped {
+        fn now_ns(&self) -> u64 {
+            self.clock.now_ns()
+        }
+
+        fn sleep_until(&self, deadline_ns: u64) {
+            self.clock.sleep_until(deadline_ns);
+            self.sleeps.set(self.sleeps.get() + 1);
+            if self.sleeps.get() == 2 {
+                self.clock.pass(700_000_000);
+            }
+        }
+    }
+
     /// Takes documents until it is closed.
     struct ClosedPipe {
         documents_left: u32,
@@ -311,6 +337,19 @@ mod tests {
     fn a_reader_that_blocks_makes_one_long_interval_and_no_short_one() {
         let elapsed = paced(Scenario::Calm, 4, vec![0, 1_530_000_000]);
         assert_eq!(elapsed, ["100000000", "100000000", "1630000000", "100000000"]);
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_goes_on_from_where_it_woke() {
+        let clock = Stopped { clock: VirtualClock::default(), sleeps: Cell::new(0) };
+        let mut pace = Pace::new(&clock, 100_000_000);
+        let mut elapsed = || {
+            let elapsed_ns = pace.wait(0);
+            // Its document takes a while to write.
+            clock.clock.pass(20_000_000);
+            elapsed_ns
+        };
+        assert_eq!([elapsed(), elapsed(), elapsed()], [100_000_000, 800_000_000, 100_000_000]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ struct Cluster {
 }
 
 const CLUSTERS: [Cluster; 3] = [
-    Cluster { name: "E-Cluster", cpus: 4, mhz: &E_MHZ, share: 0.4, may_be_down: false, core_mw: 300.0 },
+    Cluster { name: "E-Cluster", cpus: 4, mhz: &E_MHZ, share: 0.4, may_be_down: false, core_mw: 400.0 },
     Cluster { name: "P0-Cluster", cpus: 6, mhz: &P_MHZ, share: 1.0, may_be_down: false, core_mw: 3_200.0 },
     Cluster { name: "P1-Cluster", cpus: 6, mhz: &P_MHZ, share: 1.0, may_be_down: true, core_mw: 3_200.0 },
 ];
@@ -64,7 +64,7 @@ pub(super) fn processor(
     gpu_busy: f64,
     random: &mut Random,
 ) {
-    let mut cpu_mw = 120.0;
+    let mut cpu_mw = 400.0;
     plist.dict("processor", |plist| {
         let mut left = all.cpu_ns as f64 / elapsed_ns as f64;
         let mut first_cpu = 0;
@@ -74,7 +74,7 @@ pub(super) fn processor(
                 let cores = (left * cluster.share).min(room);
                 left -= cores;
                 let busy = cores / f64::from(cluster.cpus);
-                cpu_mw += cores * cluster.core_mw * (0.35 + 0.65 * busy);
+                cpu_mw += cores * cluster.core_mw * (0.5 + 0.5 * busy);
                 plist.item(|plist| cluster.write(plist, first_cpu, busy, elapsed_ns, random));
                 first_cpu += cluster.cpus;
             }
