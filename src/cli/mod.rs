@@ -2,14 +2,19 @@
 //!
 //! A new command is two lines: a variant of `Command`, and its arm in `run`.
 
+pub mod analyze;
 pub mod completions;
 pub mod config;
+mod connect;
+pub mod daemon;
 pub mod events;
 mod exit;
 pub mod history;
 pub mod output;
 pub mod prune;
 pub mod simulate;
+pub mod status;
+pub mod stream;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -32,6 +37,13 @@ XDG_CONFIG_HOME and XDG_DATA_HOME are honoured; under sudo both are the invoking
 configuration has a default, and the file need not exist.
 
 Examples:
+  pause-monitor daemon                watch this machine, until Ctrl-C
+  pause-monitor status                is it well, and when was the last pause?
+  pause-monitor events                what is on record
+  pause-monitor events show 8         the story of one event
+  pause-monitor history --days 7      pauses and time in each tier, by day
+  pause-monitor stream | jq           what the daemon sees, live
+  pause-monitor analyze FILE          what happened in a recording
   pause-monitor config init           write a commented configuration file
   pause-monitor config check          is it right?
   pause-monitor config show           what is in force, and where each value comes from
@@ -73,6 +85,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Daemon(daemon::Args),
+    Status(status::Args),
+    Events(events::Args),
+    History(history::Args),
+    Stream(stream::Args),
+    Analyze(analyze::Args),
+    Simulate(simulate::Args),
+    Prune(prune::Args),
     /// Show, check or write the configuration
     Config(config::Args),
     /// Print a completion script for a shell
@@ -82,6 +102,17 @@ enum Command {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = Context::of_process(cli.config, cli.data_dir)?;
     match &cli.command {
+        Command::Daemon(args) => daemon::run(args, &context),
+        Command::Status(args) => status::run(args, &context),
+        Command::Events(args) => events::run(args, &context),
+        Command::History(args) => history::run(args, &context),
+        Command::Stream(args) => stream::run(args, &context),
+        Command::Analyze(args) => analyze::run(args, &context),
+        Command::Simulate(args) => {
+            simulate::run(args, &mut std::io::stdout().lock())?;
+            Ok(Exit::Done.into())
+        }
+        Command::Prune(args) => prune::run(args, &context),
         Command::Config(args) => config::run(args, &context),
         Command::Completions(args) => completions::run(args, &context),
     }

@@ -78,7 +78,7 @@ pub struct Ring {
     pub seconds: u32,
 }
 
-/// How long events are kept.
+/// How long events are kept. Pinned ones stay, with all that belongs to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Reviewed and dismissed events, days, 1 to 3650. Default 90.
@@ -87,6 +87,12 @@ pub struct Retention {
     pub forensics_days: u32,
     /// The database's size, MB, 10 to 100,000. Default 500.
     pub max_db_mb: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { events_days: 90, forensics_days: 30, max_db_mb: 500 }
+    }
 }
 
 /// The daemon's own log, on standard error.
@@ -114,7 +120,7 @@ impl Default for Config {
                 max_episode: Duration::from_secs(3600),
             },
             ring: Ring { seconds: 30 },
-            retention: Retention { events_days: 90, forensics_days: 30, max_db_mb: 500 },
+            retention: Retention::default(),
             log: Log { level: LogLevel::Info, format: LogFormat::Text },
         }
     }

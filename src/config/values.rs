@@ -88,11 +88,11 @@ pub enum Scenario {
     Calm,
     /// Paging builds up to CRITICAL
     Thrash,
-    /// The GPU is busy
+    /// One process keeps the GPU busy: ELEVATED
     Gpu,
-    /// A disk is busy
+    /// One process reads and writes all it can: ELEVATED
     Io,
-    /// One process takes all the CPU
+    /// One process takes the cores, the memory and the wakeups: CRITICAL
     Runaway,
     /// Builds up to CRITICAL, then silence for 1 to 3 s
     Freeze,

@@ -12,7 +12,7 @@ use super::handover::{Handed, Inlet, SourceState};
 use super::sampling::Command;
 use crate::event::{EventId, Gap, Notice, Verdict};
 use crate::output::socket::{Kind, Socket};
-use crate::output::store::{EventRow, Recorder, Recovered, Store, Write};
+use crate::output::store::{Recorder, Recovered, Store, Write};
 use crate::sample::{Reject, Sample, SourceInfo};
 use crate::wire::{self, Hello, Message, SourceLine, Thresholds};
 

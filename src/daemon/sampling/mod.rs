@@ -21,8 +21,8 @@ use crate::engine::{Engine, Settings};
 use crate::event::{EventId, Notice};
 use crate::heartbeat::Heartbeat;
 use crate::sample::{Reading, Reject, SourceInfo};
-use crate::source::activity::ActivityReader;
 use crate::source::host::Host;
+use crate::source::linux::ActivityReader;
 use crate::source::replay::Speed;
 
 /// Where samples come from, as the daemon was told.

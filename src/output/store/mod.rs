@@ -32,7 +32,8 @@ pub use query::{Capture, EventJson, Filter, Order, QueryError, Reader, StoredEve
 pub use queue::{Full, LastSeen, MAX_EVENTS, MAX_SAMPLES, Write};
 pub use recorder::Recorder;
 pub use recover::{EVENTS_DIRECTORY, Recovered};
-pub use retention::{Pruned, Pruning, Retention, UNREVIEWED_ELEVATED_DAYS, plan as plan_pruning};
+pub use crate::config::Retention;
+pub use retention::{Pruned, Pruning, UNREVIEWED_ELEVATED_DAYS, plan as plan_pruning};
 pub use row::{EventRow, Incident, Interruption, Kind, PeakRow, Status, TierTimes};
 pub use schema::{APPLICATION_ID, FILE_NAME, VERSION};
 pub use thread::{Opened, Store};

@@ -1,28 +1,12 @@
 //! What is kept, and for how long. Works in small steps, each a short transaction, so that neither the writer
 //! nor a person's mark waits for it.
 
+use crate::config::Retention;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::recover::EVENTS_DIRECTORY;
-
-/// How long things are kept (`[retention]`). Pinned events stay, with all that belongs to them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Reviewed and dismissed events go after so many days.
-    pub events_days: u32,
-    /// After so many days an event keeps only the samples around its peak, and loses its files.
-    pub forensics_days: u32,
-    /// The database's size at most, MiB: oldest samples first, then oldest events.
-    pub max_db_mb: u32,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { events_days: 90, forensics_days: 30, max_db_mb: 500 }
-    }
-}
 
 /// Days after which an episode goes that only reached ELEVATED and that nobody ever looked at.
 pub const UNREVIEWED_ELEVATED_DAYS: u32 = 14;

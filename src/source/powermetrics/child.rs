@@ -171,11 +171,11 @@ fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Asks for [`ROOM`] as a socket buffer; whether it was granted.
 fn widen(socket: &OwnedFd, option: libc::c_int) -> bool {
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let (room, length) = (ROOM, size_of::<libc::c_int>() as libc::socklen_t);
     let set = |option| {
         // SAFETY: the value is a c_int and its length is said.
         unsafe {
-            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const ROOM).cast(), length)
+            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const room).cast(), length)
         }
     };
     set(option);

@@ -6,7 +6,10 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read};
+use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem;
 
@@ -63,6 +66,29 @@ pub struct Replay {
     ended: bool,
 }
 
+/// An input that may keep its reader waiting (a pipe, a terminal) until it is told to stop: then it ends.
+struct Stoppable<R> {
+    input: R,
+    stop: Arc<AtomicBool>,
+}
+
+impl<R: Read + AsRawFd> Read for Stoppable<R> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        /// How long it waits before it looks whether it is to stop, ms.
+        const LOOK_MS: libc::c_int = 200;
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            let mut poll = libc::pollfd { fd: self.input.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: `poll` is one valid pollfd.
+            if unsafe { libc::poll(&raw mut poll, 1, LOOK_MS) } > 0 {
+                return self.input.read(space);
+            }
+        }
+    }
+}
+
 /// Within so many bytes the first document or line must begin.
 const BEGIN_WITHIN: usize = 1 << 20;
 
@@ -70,13 +96,13 @@ const BEGIN_WITHIN: usize = 1 << 20;
 const FIRST_READ: usize = 64 << 10;
 
 impl Replay {
-    /// Opens a recording; `-` is standard input.
+    /// Opens a recording; `-` is standard input. Where the input makes us wait, setting `stop` ends it.
     ///
     /// # Errors
     /// The file can't be opened; the message names it.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path, stop: Arc<AtomicBool>) -> io::Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self::new(Box::new(io::stdin())));
+            return Ok(Self::new(Box::new(Stoppable { input: io::stdin(), stop })));
         }
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("can't read the recording {}: {error}", path.display()))
@@ -85,7 +111,7 @@ impl Replay {
         if file.metadata().map_err(named)?.is_dir() {
             return Err(named(ErrorKind::IsADirectory.into()));
         }
-        Ok(Self::new(Box::new(file)))
+        Ok(Self::new(Box::new(Stoppable { input: file, stop })))
     }
 
     /// Reads a recording from anywhere. What it is shows in its content.

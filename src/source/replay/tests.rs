@@ -295,7 +295,7 @@ fn an_empty_recording_has_nothing_and_one_that_is_none_is_refused() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let error = Replay::open(Path::new("/no/such/recording")).map(|_| ()).unwrap_err().to_string();
+    let error = Replay::open(Path::new("/no/such/recording"), Arc::default()).map(|_| ()).unwrap_err().to_string();
     assert!(error.starts_with("can't read the recording /no/such/recording: "), "{error}");
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Replay::open(folder.path()).map(|_| ()).unwrap_err().kind(), ErrorKind::IsADirectory);

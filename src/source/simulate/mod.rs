@@ -15,7 +15,7 @@ mod tasks;
 
 use plist::Plist;
 use random::Random;
-pub use scenario::{Scenario, UnknownScenario};
+pub use crate::config::Scenario;
 use tasks::Tasks;
 
 /// Rows in `tasks` of a document that is as large as a real one, 260 KB.

@@ -1,53 +1,11 @@
 //! The scenarios: what happens when, and who does it. Every number of the story stands in one table.
 
-use std::str::FromStr;
+use crate::config::Scenario;
 
 const SECOND: u64 = 1_000_000_000;
 const MIB: f64 = 1_048_576.0;
 
-/// A story that a simulated machine goes through, over and over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenario {
-    /// Nothing happens: SENTINEL for ever.
-    Calm,
-    /// One process pages in without end: CRITICAL.
-    Thrash,
-    /// One process keeps the GPU busy: ELEVATED.
-    Gpu,
-    /// One process reads and writes all it can: ELEVATED.
-    Io,
-    /// One process takes the cores, the memory and the wakeups: CRITICAL.
-    Runaway,
-    /// A build-up to CRITICAL, then silence for one to three seconds.
-    Freeze,
-    /// A whole cycle of each of the others, in the order of [`Scenario::ALL`].
-    Mixed,
-}
-
-/// A scenario that does not exist.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown scenario {0:?}: choose calm, thrash, gpu, io, runaway, freeze or mixed")]
-pub struct UnknownScenario(String);
-
 impl Scenario {
-    /// All scenarios, in the order of every list.
-    pub const ALL: [Self; 7] =
-        [Self::Calm, Self::Thrash, Self::Gpu, Self::Io, Self::Runaway, Self::Freeze, Self::Mixed];
-
-    /// The scenario's name on the command line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Calm => "calm",
-            Self::Thrash => "thrash",
-            Self::Gpu => "gpu",
-            Self::Io => "io",
-            Self::Runaway => "runaway",
-            Self::Freeze => "freeze",
-            Self::Mixed => "mixed",
-        }
-    }
-
     /// The length of one cycle, ns: at most 40 s, but for mixed, whose cycle is that of all others together.
     #[must_use]
     pub fn cycle_ns(self) -> u64 {
@@ -99,17 +57,6 @@ impl Scenario {
             let silent_at_ns = silent_at_s * SECOND;
             at_ns < silent_at_ns && silent_at_ns <= at_ns.saturating_add(interval_ns)
         })
-    }
-}
-
-impl FromStr for Scenario {
-    type Err = UnknownScenario;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|scenario| scenario.as_str() == text)
-            .ok_or_else(|| UnknownScenario(text.to_owned()))
     }
 }
 
