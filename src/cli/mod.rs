@@ -6,6 +6,8 @@ pub mod events;
 pub mod history;
 pub mod prune;
 pub mod simulate;
+pub mod table;
+pub mod when;
 
 /// What every command starts from: where things are. Opens nothing.
 #[derive(Clone, Debug)]
