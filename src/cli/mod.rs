@@ -15,6 +15,8 @@ pub mod prune;
 pub mod simulate;
 pub mod status;
 pub mod stream;
+pub mod table;
+pub mod when;
 
 use std::io::Write;
 use std::path::PathBuf;

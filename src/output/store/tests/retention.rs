@@ -99,7 +99,20 @@ fn after_30_days_an_event_keeps_the_samples_around_its_peak_and_loses_its_files(
     assert_eq!(names(&directory.path().join("events")), ["2", "3"]);
 }
 
-/// A store of more than 1 MiB: two events with samples, the first one pinned.
+/// A sample that takes about 3 KB.
+fn large_sample(seq: u64) -> crate::sample::Sample {
+    let mut sample = sample(seq, 60);
+    let name = crate::sample::Name::new(&"x".repeat(128));
+    for pid in 1..=5 {
+        sample.top.cpu.offer(pid, &name, 9.0);
+        sample.top.pageins.offer(pid, &name, 9.0);
+        sample.top.wakeups.offer(pid, &name, 9.0);
+        sample.top.diskio.offer(pid, &name, 9.0);
+    }
+    sample
+}
+
+/// A store of more than 1 MiB: three events with samples, the first one pinned.
 fn large() -> (tempfile::TempDir, Bench) {
     let rows = [old(1, Kind::Pause, 60, 3), old(2, Kind::Pause, 60, 2), old(3, Kind::Pause, 60, 1)];
     let (directory, mut bench) = store(&[
@@ -108,10 +121,7 @@ fn large() -> (tempfile::TempDir, Bench) {
         (rows[2].clone(), Status::Unreviewed),
     ]);
     for row in &rows {
-        bench.push(Write::Samples {
-            event: row.id,
-            samples: (1..=1_600).map(|seq| sample(seq, 60)).collect(),
-        });
+        bench.push(Write::Samples { event: row.id, samples: (1..=800).map(large_sample).collect() });
         bench.settle();
     }
     bench.other().pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())).unwrap();
@@ -127,13 +137,13 @@ fn a_file_over_its_size_loses_its_oldest_samples_first_and_shrinks() {
     let (directory, bench) = large();
     let before = file_size(&bench);
     let limit = u32::try_from(before >> 20).unwrap();
-    assert!(limit >= 1 && before > u64::from(limit) << 20);
+    assert!(limit >= 1 && before > u64::from(limit) << 20, "{before}");
     let retention = Retention { max_db_mb: limit, ..Retention::default() };
     let planned = plan_pruning(&bench.other(), retention, directory.path(), T0).unwrap();
     let pruned = prune(&bench, retention);
     let samples: Vec<u64> = bench.events().iter().map(|event| event.samples).collect();
-    assert_eq!((samples[0], samples[2]), (1_600, 1_600), "pinned and newest are whole");
-    assert!(samples[1] < 1_600 && pruned.samples == 1_600 - samples[1]);
+    assert_eq!((samples[0], samples[2]), (800, 800), "pinned and newest are whole");
+    assert!(samples[1] < 800 && pruned.samples == 800 - samples[1]);
     assert!(planned.samples > 0 && planned.events == 0);
     bench.other().pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())).unwrap();
     assert!(file_size(&bench) <= u64::from(limit) << 20);
@@ -144,9 +154,9 @@ fn a_file_that_is_still_too_large_loses_its_oldest_events_but_never_pinned_ones(
     let (_directory, bench) = large();
     let retention = Retention { max_db_mb: 0, ..Retention::default() };
     let pruned = prune(&bench, retention);
-    assert_eq!((pruned.events, pruned.samples), (2, 3_200));
+    assert_eq!((pruned.events, pruned.samples), (2, 1_600));
     assert_eq!(bench.ids(), [1]);
-    assert_eq!(bench.events()[0].samples, 1_600);
+    assert_eq!(bench.events()[0].samples, 800);
 }
 
 #[test]
@@ -154,7 +164,7 @@ fn planning_deletes_nothing() {
     let (directory, bench) = large();
     let retention = Retention { max_db_mb: 0, ..Retention::default() };
     let planned = plan_pruning(&bench.other(), retention, directory.path(), T0).unwrap();
-    assert_eq!((planned.events, planned.samples), (2, 3_200));
+    assert_eq!((planned.events, planned.samples), (2, 1_600));
     assert_eq!(bench.ids(), [1, 2, 3]);
 }
 
