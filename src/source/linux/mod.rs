@@ -122,7 +122,7 @@ impl LinuxSource {
     /// [`Host`](crate::source::host::Host).
     pub fn read(&mut self, elapsed_ns: u64) -> Reading {
         let mut reading = Reading { elapsed_ns, ..Reading::default() };
-        // CPU first, ours included: what follows costs some itself.
+        // First: so their CPU is read closest to the caller's clock.
         self.processes.read(elapsed_ns, &mut reading);
         let metrics = &mut reading.metrics;
         self.cpu.read(elapsed_ns, metrics);

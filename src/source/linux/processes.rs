@@ -6,8 +6,8 @@
 //!   that each is at most ten ticks old; the rate of the last ten ticks stands until the next.
 //! - /proc is listed every ten ticks; a process is known for a second at most before it has a figure.
 //!
-//! Wakeups are voluntary switches: a thread that waits and is woken makes one. Kernel threads are processes.
-//! Our own process is in no list.
+//! Wakeups are voluntary switches: a thread that waits and is woken makes one. The kernel gives those of a process'
+//! first thread only. Kernel threads are processes. Our own process is in no list.
 //!
 //! Descriptors are kept for the first [`KEEPERS_MAX`] processes, less where the limit of open files is low:
 //! opening a file of /proc takes memory, and waits for it when there is none. The others' files are opened in
@@ -269,9 +269,13 @@ struct Files {
 
 impl Files {
     fn new() -> Self {
-        // Half of what may be open, so that sockets and the store always find one.
-        let keepers_max = KEEPERS_MAX.min(open_files_limit() / 2 / 3);
-        Self { buffer: Buffer::new(), path: String::new(), keepers: 0, keepers_max, exhausted: false }
+        Self {
+            buffer: Buffer::new(),
+            path: String::new(),
+            keepers: 0,
+            keepers_max: keepers_max(open_files_limit()),
+            exhausted: false,
+        }
     }
 
     fn stat(&mut self, root: &str, task: &mut Task) -> Outcome {
@@ -337,6 +341,12 @@ impl Files {
     }
 }
 
+/// How many processes' files are kept where so many may be open: at most half of those, so that sockets and the
+/// store always find one.
+fn keepers_max(open_files: usize) -> usize {
+    KEEPERS_MAX.min(open_files / 2 / 3)
+}
+
 /// How many files this process may have open.
 fn open_files_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -345,4 +355,70 @@ fn open_files_limit() -> usize {
         return 0;
     }
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Process, Tree};
+    use super::*;
+
+    const TICK: u64 = 100_000_000;
+
+    fn machine(processes: i32) -> (Tree, Processes) {
+        let tree = Tree::machine();
+        for pid in 1..=processes {
+            tree.process(pid, &Process::named("worker"));
+        }
+        let processes = Processes::new(tree.path()).unwrap();
+        (tree, processes)
+    }
+
+    fn ten_ticks(processes: &mut Processes) {
+        for _ in 0..10 {
+            processes.read(TICK, &mut Reading::default());
+        }
+    }
+
+    fn open(processes: &Processes) -> usize {
+        let kept = |task: &Task| [&task.stat, &task.status, &task.io].into_iter().flatten().count();
+        processes.tasks.iter().map(kept).sum()
+    }
+
+    #[test]
+    fn descriptors_are_kept_for_so_many_processes_and_no_more() {
+        assert_eq!([30, 1_024, 1_000_000].map(keepers_max), [5, 170, 256]);
+        let (_tree, mut processes) = machine(40);
+        processes.files.keepers_max = 20;
+        ten_ticks(&mut processes);
+        assert_eq!((processes.files.keepers, open(&processes)), (20, 60));
+    }
+
+    #[test]
+    fn the_descriptors_of_the_dead_go_to_the_living() {
+        let (tree, mut processes) = machine(20);
+        processes.files.keepers_max = 5;
+        ten_ticks(&mut processes);
+        assert_eq!(open(&processes), 15);
+        for pid in 1..=5 {
+            tree.remove(&format!("proc/{pid}"));
+        }
+        ten_ticks(&mut processes);
+        ten_ticks(&mut processes);
+        assert_eq!((processes.files.keepers, open(&processes)), (5, 15));
+        for pid in 6..=20 {
+            tree.remove(&format!("proc/{pid}"));
+        }
+        ten_ticks(&mut processes);
+        assert_eq!((processes.files.keepers, processes.tasks.len()), (0, 0));
+    }
+
+    #[test]
+    fn where_descriptors_run_out_half_are_kept_from_then_on() {
+        let (_tree, mut processes) = machine(40);
+        processes.files.keepers_max = 16;
+        ten_ticks(&mut processes);
+        processes.files.exhausted = true;
+        ten_ticks(&mut processes);
+        assert_eq!((processes.files.keepers, open(&processes)), (8, 24));
+    }
 }

@@ -231,7 +231,9 @@ fn an_idle_gpu_that_may_suspend_itself_is_left_alone() {
     let busy = "sys/class/drm/card0/device/gpu_busy_percent";
     tree.write(busy, "0\n");
     let mut source = start(&tree);
-    (0..5).for_each(|_| drop(ten_ticks(&mut source)));
+    for _ in 0..5 {
+        ten_ticks(&mut source);
+    }
     tree.write(busy, "80\n");
     let readings: Vec<_> = (0..110).map(|_| source.read(TICK).metrics.gpu_busy_pct.unwrap()).collect();
     assert_eq!(readings[0], 0.0, "not read");
