@@ -10,7 +10,8 @@ const CORES_EVERY: u32 = 10;
 
 /// Load, memory, swap and cores; keeps its files open.
 ///
-/// Cost of a read: about 5 µs, most of it `/proc/meminfo`, so that all of it can be read at each tick.
+/// Cost of a read: 40 µs at 10 Hz (0.04 % of a core), 5 µs in a loop, most of it `/proc/meminfo`. So all of it can
+/// be read at each tick.
 pub struct Host {
     loadavg: Kept,
     meminfo: Kept,

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::files::{Buffer, Counter, Kept, fields, number, per_second};
+use super::files::{Buffer, Counter, Kept, fields, number, per_second, value_of};
 use crate::sample::Metrics;
 
 pub(super) struct Cpu {
@@ -15,6 +15,8 @@ pub(super) struct Cpu {
     buffer: Buffer,
     ticks: Counter,
     tick_ns: u64,
+    forks: Counter,
+    forked: bool,
 }
 
 impl Cpu {
@@ -24,11 +26,21 @@ impl Cpu {
             buffer: Buffer::new(),
             ticks: Counter::default(),
             tick_ns: tick_ns(),
+            forks: Counter::default(),
+            forked: false,
         }
     }
 
+    /// Whether a process (or a thread: they are counted together) began between the last two reads.
+    pub(super) fn forked(&self) -> bool {
+        self.forked
+    }
+
     pub(super) fn read(&mut self, elapsed_ns: u64, metrics: &mut Metrics) {
-        let Some(ticks) = self.stat.text(&mut self.buffer).and_then(busy_ticks) else {
+        let text = self.stat.text(&mut self.buffer);
+        let forks = text.and_then(|text| value_of(text, b"processes "));
+        self.forked = forks.and_then(|forks| self.forks.advance(forks)).is_some_and(|more| more > 0);
+        let Some(ticks) = text.and_then(busy_ticks) else {
             self.ticks.forget();
             return;
         };

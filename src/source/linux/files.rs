@@ -128,6 +128,9 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(crate) struct Counter(Option<u64>);
 
 impl Counter {
+    /// Of what has just begun: its first value is a rise already.
+    pub(crate) const ZERO: Self = Self(Some(0));
+
     /// By how much it rose; `None` the first time, and where it stepped back (it wrapped, or is another's).
     pub(crate) fn advance(&mut self, now: u64) -> Option<u64> {
         now.checked_sub(self.0.replace(now)?)
@@ -136,6 +139,11 @@ impl Counter {
     /// The next value is a first one: after a read that failed, a difference would span two intervals.
     pub(crate) fn forget(&mut self) {
         self.0 = None;
+    }
+
+    /// The next value will be higher by `amount`, and that is no rise.
+    pub(crate) fn pass_over(&mut self, amount: u64) {
+        self.0 = self.0.map(|last| last.saturating_add(amount));
     }
 
     /// The last value.

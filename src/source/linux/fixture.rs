@@ -57,12 +57,13 @@ impl Tree {
 
     /// Writes the files of a process.
     pub(crate) fn process(&self, pid: i32, process: &Process) {
-        let Process { comm, major_faults, cpu_ticks, started, switches, read_bytes, write_bytes } = process;
+        let Process { comm, parent, major_faults, cpu_ticks, started, switches, read_bytes, write_bytes } =
+            process;
         let mut stat = format!("{pid} (").into_bytes();
         stat.extend_from_slice(comm);
         stat.extend_from_slice(
             format!(
-                ") S 1 {pid} {pid} 0 -1 4194304 102 0 {major_faults} 0 {cpu_ticks} 0 0 0 20 0 1 0 {started} 3133440 \
+                ") S {parent} {pid} {pid} 0 -1 4194304 102 0 {major_faults} 0 {cpu_ticks} 0 0 0 20 0 1 0 {started} 3133440 \
                  416 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0\n"
             )
             .as_bytes(),
@@ -85,6 +86,7 @@ impl Tree {
 #[derive(Clone)]
 pub(crate) struct Process {
     pub(crate) comm: Vec<u8>,
+    pub(crate) parent: i32,
     pub(crate) major_faults: u64,
     pub(crate) cpu_ticks: u64,
     pub(crate) started: u64,
@@ -97,6 +99,7 @@ impl Process {
     pub(crate) fn named(comm: impl AsRef<[u8]>) -> Self {
         Self {
             comm: comm.as_ref().to_owned(),
+            parent: 1,
             major_faults: 0,
             cpu_ticks: 0,
             started: 100,

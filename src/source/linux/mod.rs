@@ -15,7 +15,7 @@
 //! | `thermal_pressure` | the CPUs' throttle counts | `thermal` |
 //! | `gpu_busy_pct` | gpu_busy_percent | `gpu` |
 //! | `*_power_mw` | RAPL | `power` |
-//! | the lists | /proc/PID | `processes`, `listing`, `pid` |
+//! | the lists | /proc/PID | `processes`, `listing`, `descriptors`, `pid` |
 //! | [`Activity`](crate::sample::Activity) | /proc/stat, /proc/pressure | `activity` |
 //!
 //! Interrupt wakeups are not reported: Linux counts interrupts, not the wakeups by them, and on a busy machine
@@ -26,6 +26,7 @@
 
 mod activity;
 mod cpu;
+mod descriptors;
 mod disk;
 pub(crate) mod files;
 #[cfg(test)]
@@ -122,10 +123,9 @@ impl LinuxSource {
     /// [`Host`](crate::source::host::Host).
     pub fn read(&mut self, elapsed_ns: u64) -> Reading {
         let mut reading = Reading { elapsed_ns, ..Reading::default() };
-        // CPU first, ours included: what follows costs some itself.
-        self.processes.read(elapsed_ns, &mut reading);
+        self.cpu.read(elapsed_ns, &mut reading.metrics);
+        self.processes.read(elapsed_ns, self.cpu.forked(), &mut reading);
         let metrics = &mut reading.metrics;
-        self.cpu.read(elapsed_ns, metrics);
         self.pageins.read(elapsed_ns, metrics);
         self.disks.read(elapsed_ns, metrics);
         self.wakeups.read(elapsed_ns, metrics);

@@ -43,6 +43,8 @@ impl Comm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) comm: Comm,
+    /// The pid of its parent.
+    pub(super) parent: i32,
     /// Major faults since it began.
     pub(super) major_faults: u64,
     /// CPU time since it began, user and system, clock ticks.
@@ -60,11 +62,12 @@ impl Stat {
         let comm = Comm::new(text.get(opened + 1..closed)?);
         // Fields are counted from 1; the one after the name is number 3.
         let mut rest = fields(&text[closed + 1..]);
-        let major_faults = number(rest.nth(12 - 3)?)?;
+        let parent = i32::try_from(number(rest.nth(4 - 3)?)?).ok()?;
+        let major_faults = number(rest.nth(12 - 5)?)?;
         let user = number(rest.nth(14 - 13)?)?;
         let system = number(rest.next()?)?;
         let started = number(rest.nth(22 - 16)?)?;
-        Some(Self { comm, major_faults, cpu_ticks: user.checked_add(system)?, started })
+        Some(Self { comm, parent, major_faults, cpu_ticks: user.checked_add(system)?, started })
     }
 }
 
@@ -74,7 +77,8 @@ pub(super) fn voluntary_switches(status: &[u8]) -> Option<u64> {
     value_of(status, b"voluntary_ctxt_switches:")
 }
 
-/// Bytes read from and written to disks, in `/proc/PID/io`.
+/// Bytes read from and written to disks, in `/proc/PID/io`; those of children that it waited for included, all
+/// at once when they have ended.
 pub(super) fn disk_bytes(io: &[u8]) -> Option<u64> {
     value_of(io, b"read_bytes:")?.checked_add(value_of(io, b"write_bytes:")?)
 }
@@ -129,7 +133,7 @@ mod tests {
             (b"", ""),
         ] {
             let parsed = Stat::parse(&stat(comm, 3, 40, 2, 77)).unwrap();
-            assert_eq!(parsed.comm.name().as_str(), name);
+            assert_eq!((parsed.comm.name().as_str(), parsed.parent), (name, 1));
             assert_eq!((parsed.major_faults, parsed.cpu_ticks, parsed.started), (3, 42, 77));
         }
     }

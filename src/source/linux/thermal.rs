@@ -22,6 +22,8 @@ pub(super) struct Thermal {
     cpus: PathBuf,
     counts: Vec<Count>,
     turn: usize,
+    /// Whether a count was read twice; until then there is nothing to tell.
+    known: bool,
     held_ns: u64,
 }
 
@@ -33,8 +35,13 @@ struct Count {
 
 impl Thermal {
     pub(super) fn new(root: &Path) -> Self {
-        let mut thermal =
-            Self { cpus: root.join("sys/devices/system/cpu"), counts: Vec::new(), turn: 0, held_ns: 0 };
+        let mut thermal = Self {
+            cpus: root.join("sys/devices/system/cpu"),
+            counts: Vec::new(),
+            turn: 0,
+            known: false,
+            held_ns: 0,
+        };
         thermal.rescan();
         thermal
     }
@@ -57,7 +64,9 @@ impl Thermal {
         for count in self.counts.iter_mut().skip(self.turn).step_by(TURNS) {
             match File::open(&count.path).ok().as_ref().and_then(read_number) {
                 Some(now) => {
-                    if count.throttled.advance(now).is_some_and(|more| more > 0) {
+                    let more = count.throttled.advance(now);
+                    self.known |= more.is_some();
+                    if more.is_some_and(|more| more > 0) {
                         self.held_ns = HOLD_NS;
                     }
                 }
@@ -65,8 +74,7 @@ impl Thermal {
             }
         }
         self.counts.retain(|count| !count.gone);
-        // Until one was read twice there is nothing to tell.
-        let known = self.counts.iter().any(|count| count.throttled.last().is_some());
+        let known = self.known && !self.counts.is_empty();
         metrics.thermal_pressure =
             known.then_some(if self.held_ns > 0 { ThermalPressure::Other } else { ThermalPressure::Nominal });
     }
