@@ -51,7 +51,7 @@ impl Heartbeat {
     }
 
     /// The next beat that has come.
-    pub fn next(&mut self) -> Option<Beat> {
+    pub fn take(&mut self) -> Option<Beat> {
         self.beats.pop().ok()
     }
 
@@ -109,7 +109,7 @@ mod tests {
         let mut beats = Vec::new();
         let deadline = clock::awake_ns() + 60_000_000_000;
         while beats.len() < count && clock::awake_ns() < deadline {
-            match heartbeat.next() {
+            match heartbeat.take() {
                 Some(beat) => beats.push(beat),
                 None => thread::yield_now(),
             }

@@ -1,5 +1,7 @@
 //! `docs/schema.md` against a database as the store makes it.
 
+#![allow(clippy::unwrap_used)]
+
 use pause_monitor::output::store::{FILE_NAME, Options, Retention, Store, random_incident};
 use rusqlite::Connection;
 

@@ -202,8 +202,10 @@ impl Story {
 
     fn report(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let summary = self.summary();
-        let model = self.info.hw_model.map_or_else(|| "an unnamed machine".to_owned(), |name| name.printable());
-        let build = self.info.os_build.map_or_else(String::new, |name| format!(", build {}", name.printable()));
+        let model =
+            self.info.hw_model.map_or_else(|| "an unnamed machine".to_owned(), |name| name.printable());
+        let build =
+            self.info.os_build.map_or_else(String::new, |name| format!(", build {}", name.printable()));
         writeln!(out, "{} samples of {model}{build}, {}", self.samples, span(summary.duration_s))?;
         if let Some(first) = self.first {
             writeln!(out, "from      {}", local(first))?;
@@ -227,7 +229,8 @@ impl Story {
                 .filter(|&factor| peak.stress.get(factor) > 0)
                 .map(|factor| format!("{} {}", factor.as_str(), peak.stress.get(factor)))
                 .collect();
-            let factors = if factors.is_empty() { String::new() } else { format!(" ({})", factors.join(", ")) };
+            let factors =
+                if factors.is_empty() { String::new() } else { format!(" ({})", factors.join(", ")) };
             writeln!(out, "peak      stress {}{factors} at {}", peak.stress.total(), local(peak.time_ns))?;
             let busiest: Vec<String> = peak
                 .top

@@ -51,9 +51,10 @@ impl Connection {
             Ok(_) if line.ends_with(b"\n") => Ok(true),
             // The daemon ended in the middle of a line.
             Ok(_) => Ok(false),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Err(Failure::new(Exit::Failed, "the daemon has sent nothing for 10 s: is it stopped or hung?").into())
-            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Err(
+                Failure::new(Exit::Failed, "the daemon has sent nothing for 10 s: is it stopped or hung?")
+                    .into(),
+            ),
             // A reset: it ended while we had not read all.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
             Err(error) => Err(Failure::new(Exit::Failed, format!("the connection broke: {error}")).into()),

@@ -89,7 +89,7 @@ pub struct Cli {
 enum Command {
     Daemon(daemon::Args),
     Status(status::Args),
-    Events(events::Args),
+    Events(Box<events::Args>),
     History(history::Args),
     Stream(stream::Args),
     Analyze(analyze::Args),

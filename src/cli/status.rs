@@ -54,7 +54,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut line = Vec::new();
     connection.line(&mut line)?;
     let first = line.clone();
-    let hello = match serde_json::from_slice(&first).context("the daemon does not say hello: is it of another version?")? {
+    let hello = match serde_json::from_slice(&first)
+        .context("the daemon does not say hello: is it of another version?")?
+    {
         Message::Hello(hello) => hello,
         _ => anyhow::bail!("the daemon does not say hello: is it of another version?"),
     };
@@ -127,7 +129,8 @@ fn print(out: &mut dyn Write, sample: &Sample, summary: &Summary, now_ns: i64) -
     });
     writeln!(out, "{}", parts.join(" | "))?;
     let day = &summary.day;
-    let count = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let count =
+        |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
     let unwatched = if day.unwatched_s >= 1.0 {
         format!("{} unwatched", ago((day.unwatched_s * 1e9) as i64))
     } else {

@@ -84,7 +84,12 @@ pub fn channel() -> (Outlet, Inlet) {
     let wake = Arc::new(Notify::new());
     let dropped = Arc::new(AtomicU64::new(0));
     (
-        Outlet { queue: producer, waiting: VecDeque::new(), wake: Arc::clone(&wake), dropped: Arc::clone(&dropped) },
+        Outlet {
+            queue: producer,
+            waiting: VecDeque::new(),
+            wake: Arc::clone(&wake),
+            dropped: Arc::clone(&dropped),
+        },
         Inlet { queue: consumer, wake, dropped },
     )
 }
@@ -129,7 +134,7 @@ impl Outlet {
 
 impl Inlet {
     /// The next thing handed over.
-    pub fn next(&mut self) -> Option<Handed> {
+    pub fn take(&mut self) -> Option<Handed> {
         self.queue.pop().ok()
     }
 
@@ -164,10 +169,10 @@ mod tests {
         outlet.push(sample(999));
         outlet.push(Handed::Rejected(Reject::Oversized));
         assert_eq!(inlet.dropped(), 1);
-        while inlet.next().is_some() {}
+        while inlet.take().is_some() {}
         outlet.push(sample(1000));
         let mut got = Vec::new();
-        while let Some(handed) = inlet.next() {
+        while let Some(handed) = inlet.take() {
             got.push(match handed {
                 Handed::Rejected(reject) => reject.as_str().to_owned(),
                 Handed::Sample(sample) => sample.seq.to_string(),

@@ -126,7 +126,7 @@ impl Hub {
 
     /// Deals with everything handed over so far.
     pub fn drain(&mut self) {
-        while let Some(handed) = self.inlet.next() {
+        while let Some(handed) = self.inlet.take() {
             match handed {
                 Handed::Sample(sample) => self.sample(&sample),
                 Handed::Notice(notice) => self.notice(&notice),
@@ -201,7 +201,8 @@ impl Hub {
     /// A gap is announced once its event is on record, or the disk has not answered within a second.
     fn announce(&mut self, gap: &Gap) {
         let line = describe(gap);
-        let at = self.writes.iter().position(|write| matches!(write, Write::Event(row) if Some(row.id) == gap.id));
+        let at =
+            self.writes.iter().position(|write| matches!(write, Write::Event(row) if Some(row.id) == gap.id));
         let Some(at) = at else {
             tracing::info!("{line}");
             return;

@@ -280,7 +280,9 @@ fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender<Comma
                 return;
             }
             hub.set_thresholds(thresholds(&settings));
-            tracing::info!("the configuration was read again: thresholds hold from the next sample on, all else from the next start");
+            tracing::info!(
+                "the configuration was read again: thresholds hold from the next sample on, all else from the next start"
+            );
         }
         Err(errors) => complain(&errors),
     }

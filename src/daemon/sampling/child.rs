@@ -131,7 +131,8 @@ impl Supervision {
         }
         match Powermetrics::start(&self.command) {
             Ok(source) => {
-                self.current = Some(Current { source, started_ns: now.awake_ns, documents: 0, closed: false });
+                self.current =
+                    Some(Current { source, started_ns: now.awake_ns, documents: 0, closed: false });
                 sampler.engine.started(&now);
             }
             Err(error) => {
@@ -156,7 +157,8 @@ impl Supervision {
             if current.documents == 0 && !self.ever_delivered {
                 return self.cant_start(sampler, why);
             }
-            let renewal = matches!(&news, News::Ended(status, _) if status.success()) && current.documents > 0;
+            let renewal =
+                matches!(&news, News::Ended(status, _) if status.success()) && current.documents > 0;
             let end = if renewal { End::Renewal } else { End::Exited };
             let why = match news {
                 _ if renewal => "it had written all it was asked for".to_owned(),
@@ -226,7 +228,10 @@ impl Supervision {
         let first = current.documents == 0;
         let seconds = silence_ns / 1_000_000_000;
         let why = if first {
-            format!("{} wrote no sample in {seconds} s: look what it does by hand, or set [powermetrics] command", self.command.join(" "))
+            format!(
+                "{} wrote no sample in {seconds} s: look what it does by hand, or set [powermetrics] command",
+                self.command.join(" ")
+            )
         } else {
             format!("it wrote nothing for {seconds} s")
         };
@@ -284,11 +289,8 @@ impl Supervision {
         let (ticks, last) =
             self.fast_path.get_or_insert_with(|| (Ticks::new(FAST_PATH_NS, now.awake_ns), now));
         if ticks.due(now.awake_ns) {
-            let reading = Reading {
-                elapsed_ns: now.awake_since(last).max(1),
-                degraded: true,
-                ..Reading::default()
-            };
+            let reading =
+                Reading { elapsed_ns: now.awake_since(last).max(1), degraded: true, ..Reading::default() };
             *last = now;
             self.live.witness(sampler);
             self.live.sample(sampler, reading, &now);

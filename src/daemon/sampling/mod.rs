@@ -22,6 +22,7 @@ use crate::event::{EventId, Notice};
 use crate::heartbeat::Heartbeat;
 use crate::sample::{Reading, Reject, SourceInfo};
 use crate::source::host::Host;
+#[cfg(target_os = "linux")]
 use crate::source::linux::ActivityReader;
 use crate::source::replay::Speed;
 
@@ -134,7 +135,8 @@ impl Sampler {
             Plan::Linux => own::run(&mut self),
             #[cfg(not(target_os = "linux"))]
             Plan::Linux => self.cant_start(
-                "the source linux reads the Linux kernel's counters: use --source powermetrics here".to_owned(),
+                "the source linux reads the Linux kernel's counters: use --source powermetrics here"
+                    .to_owned(),
             ),
             Plan::Replay(path, speed) => recorded::replay(&mut self, &path, speed),
             Plan::Simulate(scenario, speed) => recorded::simulate(&mut self, scenario, speed),
@@ -201,12 +203,18 @@ impl Sampler {
 struct Live {
     heartbeat: Heartbeat,
     host: Host,
+    #[cfg(target_os = "linux")]
     activity: ActivityReader,
 }
 
 impl Live {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { heartbeat: Heartbeat::start()?, host: Host::new(), activity: ActivityReader::new() })
+        Ok(Self {
+            heartbeat: Heartbeat::start()?,
+            host: Host::new(),
+            #[cfg(target_os = "linux")]
+            activity: ActivityReader::new(),
+        })
     }
 
     /// Takes in what came between two samples: the heartbeat, SIGCONT, commands.
@@ -216,7 +224,7 @@ impl Live {
             sampler.engine.continued(at_ns);
         }
         let mut late = false;
-        while let Some(beat) = self.heartbeat.next() {
+        while let Some(beat) = self.heartbeat.take() {
             late |= beat.delay_ns >= LATE_NS;
             sampler.engine.beat(&beat, &mut sampler.notices);
         }
@@ -226,12 +234,16 @@ impl Live {
         }
     }
 
-    /// Asks the kernel what went on in the machine.
+    /// Asks the kernel what went on in the machine, where it can be asked.
+    #[cfg(target_os = "linux")]
     fn witness(&mut self, sampler: &mut Sampler) {
         if let Some(activity) = self.activity.read() {
             sampler.engine.activity(&clock::now(), activity);
         }
     }
+
+    #[cfg(not(target_os = "linux"))]
+    fn witness(&self, _: &Sampler) {}
 
     /// Feeds the engine with a reading that came at `at`, and hands the sample over.
     fn sample(&mut self, sampler: &mut Sampler, mut reading: Reading, at: &Stamp) {

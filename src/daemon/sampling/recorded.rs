@@ -30,7 +30,8 @@ pub(super) fn replay(sampler: &mut Sampler, path: &Path, speed: Speed) {
 /// Plays a simulation until it is asked to end.
 pub(super) fn simulate(sampler: &mut Sampler, scenario: Scenario, speed: Speed) {
     let start = clock::unix_ns();
-    let settings = SimulatorSettings { start_unix_s: start.div_euclid(1_000_000_000), ..SimulatorSettings::default() };
+    let settings =
+        SimulatorSettings { start_unix_s: start.div_euclid(1_000_000_000), ..SimulatorSettings::default() };
     let stream = Simulator::new(scenario, settings).into_stream();
     play(sampler, Player::new(Replay::new(Box::new(stream)), start, false), speed);
 }

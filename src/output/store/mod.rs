@@ -27,12 +27,12 @@ mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+pub use crate::config::Retention;
 pub use history::{Bucket, DaySummary, Summary};
 pub use query::{Capture, EventJson, Filter, Order, QueryError, Reader, StoredEvent, mark, open_for_pruning};
 pub use queue::{Full, LastSeen, MAX_EVENTS, MAX_SAMPLES, Write};
 pub use recorder::Recorder;
 pub use recover::{EVENTS_DIRECTORY, Recovered};
-pub use crate::config::Retention;
 pub use retention::{Pruned, Pruning, UNREVIEWED_ELEVATED_DAYS, plan as plan_pruning};
 pub use row::{EventRow, Incident, Interruption, Kind, PeakRow, Status, TierTimes};
 pub use schema::{APPLICATION_ID, FILE_NAME, VERSION};

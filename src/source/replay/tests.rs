@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use std::sync::Arc;
 
 use super::*;
 use crate::source::simulate::{Scenario, Simulator, SimulatorSettings};
@@ -295,10 +296,14 @@ fn an_empty_recording_has_nothing_and_one_that_is_none_is_refused() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let error = Replay::open(Path::new("/no/such/recording"), Arc::default()).map(|_| ()).unwrap_err().to_string();
+    let error =
+        Replay::open(Path::new("/no/such/recording"), Arc::default()).map(|_| ()).unwrap_err().to_string();
     assert!(error.starts_with("can't read the recording /no/such/recording: "), "{error}");
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(Replay::open(folder.path()).map(|_| ()).unwrap_err().kind(), ErrorKind::IsADirectory);
+    assert_eq!(
+        Replay::open(folder.path(), Arc::default()).map(|_| ()).unwrap_err().kind(),
+        ErrorKind::IsADirectory
+    );
 }
 
 #[test]
@@ -306,7 +311,7 @@ fn a_file_is_replayed_from_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording.jsonl");
     std::fs::write(&path, RECORDING).unwrap();
-    assert_eq!(all(Replay::open(&path).unwrap()), items(RECORDING));
+    assert_eq!(all(Replay::open(&path, Arc::default()).unwrap()), items(RECORDING));
 }
 
 #[test]

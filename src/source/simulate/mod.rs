@@ -13,9 +13,9 @@ mod random;
 mod scenario;
 mod tasks;
 
+pub use crate::config::Scenario;
 use plist::Plist;
 use random::Random;
-pub use crate::config::Scenario;
 use tasks::Tasks;
 
 /// Rows in `tasks` of a document that is as large as a real one, 260 KB.
