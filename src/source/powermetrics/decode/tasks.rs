@@ -25,6 +25,7 @@ enum Field {
 const ALL_SEEN: u8 = u8::MAX;
 
 impl Field {
+    #[inline]
     fn of(key: &[u8]) -> Option<Self> {
         Some(match key {
             b"pid" => Self::Pid,

@@ -59,7 +59,7 @@ fn a_document_without_a_positive_interval_is_incomplete() {
 #[test]
 fn key_and_value_may_stand_apart_and_tags_may_hold_white_space() {
     let reading = read(
-        "<key >disk</key ><dict foo=\"bar\">\n<key>rbytes_per_s</key>\n\n\t<real>\n5.5 </real >\
+        "<key >disk</key ><dict foo=\"</dict>\">\n<key>rbytes_per_s</key>\n\n\t<real>\n5.5 </real >\
          <!-- <key>wbytes_per_s</key><real>1</real> --><key>wbytes_per_s</key><integer>7</integer></dict >",
     );
     assert_eq!(reading.metrics.io_per_s(), Some(12.5));

@@ -40,6 +40,7 @@ impl<'a> Text<'a> {
     }
 
     /// What `table` says of the decoded text.
+    #[inline]
     pub(super) fn lookup<T>(self, table: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         if self.marked_up { table(self.name().as_str().as_bytes()) } else { table(self.raw) }
     }
@@ -111,6 +112,7 @@ const POWERS: [f64; 16] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// A decimal, exponents, `nan` and `inf` included; or a hexadecimal integer.
+#[inline]
 fn number(written: &[u8]) -> Option<f64> {
     // Up to 15 digits and a power of ten are both exact in a double, so their quotient is rounded once: the
     // same value as the standard library's, at a fraction of the cost.
