@@ -50,7 +50,7 @@ fn frame_and_decode(framer: &mut Framer, document: &[u8]) -> Reading {
         space[..count].copy_from_slice(&rest[..count]);
         framer.filled(count);
         rest = &rest[count..];
-        while let Some(framed) = framer.next_document() {
+        if let Some(framed) = framer.next_document() {
             let document = framed.expect("a whole document");
             return decode(document, &OwnPids::default()).expect("a good document").reading;
         }
