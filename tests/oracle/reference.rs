@@ -86,21 +86,24 @@ impl Tree {
         if let Tree::Array(elements) = self { elements } else { &[] }
     }
 
+    fn number(&self, key: &str) -> Option<f64> {
+        match self.get(key)? {
+            Tree::Integer(value) => Some(*value as f64),
+            Tree::Real(value) => Some(*value),
+            _ => None,
+        }
+    }
+
     fn quantity(&self, key: &str) -> Option<f64> {
-        let value = match self.get(key)? {
-            Tree::Integer(value) => *value as f64,
-            Tree::Real(value) => *value,
-            _ => return None,
-        };
-        (value.is_finite() && value >= 0.0).then_some(value)
+        self.number(key).filter(|value| value.is_finite() && *value >= 0.0)
     }
 
     fn integer(&self, key: &str) -> Option<i64> {
-        match self.get(key)? {
-            Tree::Integer(value) => i64::try_from(*value).ok(),
-            Tree::Real(value) if value.abs() < 9e18 => Some(value.round() as i64),
-            _ => None,
-        }
+        let limit = 2_f64.powi(63);
+        self.number(key)
+            .map(f64::round)
+            .filter(|value| (-limit..limit).contains(value))
+            .map(|value| value as i64)
     }
 
     fn text(&self, key: &str) -> Option<&str> {
@@ -117,7 +120,9 @@ pub(crate) fn decode(document: &[u8], own: &OwnPids) -> Option<Result<Document, 
         return Some(Err(Reject::Incomplete));
     };
 
-    let is_task = |row: &&Tree| matches!(row, Tree::Dict(_)) && row.integer("pid") != Some(-2);
+    // A row with none of the keys is no task's, and ALL_TASKS is a total.
+    let is_task =
+        |row: &&Tree| ROW.iter().any(|key| row.get(key).is_some()) && row.integer("pid") != Some(-2);
     let rows_in = |tree: &'_ Tree| -> Vec<_> {
         match tree.get("tasks") {
             Some(Tree::Array(rows)) => rows.iter().filter(is_task).map(Row::of).collect(),
@@ -194,6 +199,18 @@ pub(crate) fn decode(document: &[u8], own: &OwnPids) -> Option<Result<Document, 
             .map(|timestamp| timestamp.as_second()),
     }))
 }
+
+/// The keys of a task.
+const ROW: [&str; 8] = [
+    "pid",
+    "name",
+    "cputime_ms_per_s",
+    "intr_wakeups_per_s",
+    "idle_wakeups_per_s",
+    "diskio_bytesread_per_s",
+    "diskio_byteswritten_per_s",
+    "pageins_per_s",
+];
 
 struct Row {
     pid: Option<i32>,

@@ -37,6 +37,15 @@ pub(super) enum Value<'a> {
     Other,
 }
 
+/// The part of a dict's entry with a number in it that does not vary: all before the number, and all after.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NumberEntry<'a> {
+    /// `<key>pid</key><integer>`.
+    before: &'a [u8],
+    /// `</integer>`.
+    after: &'static [u8],
+}
+
 /// A place in a document.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor<'a> {
@@ -102,6 +111,30 @@ impl<'a> Cursor<'a> {
         }
         let tag = self.tag()?;
         self.value_from(tag)
+    }
+
+    /// The place of the next tag, white space passed.
+    #[inline]
+    pub(super) fn position(&mut self) -> usize {
+        self.pass_white_space();
+        self.at
+    }
+
+    /// What can be remembered of the entry that started at `start` and has just been read, and had this number.
+    pub(super) fn number_entry(&self, start: usize, number: Text<'a>) -> Option<NumberEntry<'a>> {
+        let entry = self.document.get(start..self.at)?;
+        let ends: [&'static [u8]; 2] = [b"</integer>", b"</real>"];
+        let after = ends.into_iter().find(|after| entry.ends_with(after))?;
+        let before = &entry[..entry.len().checked_sub(after.len() + number.len())?];
+        Some(NumberEntry { before, after })
+    }
+
+    /// Reads the next entry where it is written as `entry` was, but for the number; moves only past white
+    /// space where it is not.
+    #[inline]
+    pub(super) fn number_like(&mut self, entry: &NumberEntry<'_>) -> Option<Text<'a>> {
+        self.pass_white_space();
+        self.plain(entry.before, entry.after)
     }
 
     /// Reads an element here that is written as almost all are: plain tags around plain text. Moves only
