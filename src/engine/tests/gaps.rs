@@ -101,6 +101,19 @@ fn thirty_seconds_of_freeze_are_one_pause_of_thirty_seconds() {
 }
 
 #[test]
+fn who_built_up_a_pause_of_a_minute_is_still_known_after_it() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.page_in(900.0);
+    world.live(8_000);
+    world.freeze(60_000);
+    world.live(3_000);
+    let pause = world.gap();
+    assert_eq!(pause.culprits[0].name.as_str(), "mds_stores");
+    assert!(pause.culprits[0].share > 0.5, "{:?}", pause.culprits);
+}
+
+#[test]
 fn a_pause_that_nothing_follows_is_a_pause_and_the_silence_after_it_a_stall() {
     let mut world = World::new(Origin::Child);
     world.live(5_000);
