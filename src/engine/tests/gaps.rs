@@ -157,6 +157,17 @@ fn a_sampler_that_stands_still_while_the_heartbeat_runs_is_a_stall_and_no_stress
 }
 
 #[test]
+fn the_jitter_of_a_busy_machine_is_not_taken_off_a_stall() {
+    let mut world = World::new(Origin::Child);
+    world.jitter_ms = 5;
+    world.live(5_000);
+    world.run(1_500, Running { we: true, sampler: false, rest: true });
+    world.live(3_000);
+    assert_eq!(world.gap().verdict, Verdict::Stall);
+    assert!((1_390..=1_520).contains(&ms(world.gap().duration_ns)), "{}", ms(world.gap().duration_ns));
+}
+
+#[test]
 fn stopped_and_continued_is_starved() {
     for origin in [Origin::Child, Origin::Own] {
         let mut world = World::new(origin);
