@@ -48,6 +48,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut notices = Vec::new();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut progress = Progress::new();
+    // What is known of the machine before the first sample says when: told with that sample's time.
+    let mut early = None;
     loop {
         let step = player
             .step(&mut engine, &mut notices)
@@ -63,7 +65,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             None => engine.finish(&player.now(), &mut notices),
         }
         if args.json {
-            write_lines(&mut out, step.as_ref(), &notices, player.now().unix_ns)?;
+            let now_ns = player.now().unix_ns;
+            match &step {
+                Some(Step::Info(info)) if story.samples == 0 => early = Some(*info),
+                Some(Step::Sample(..)) => {
+                    if let Some(info) = early.take() {
+                        source_line(&mut out, "up", &info, now_ns)?;
+                    }
+                    write_lines(&mut out, step.as_ref(), &notices, now_ns)?;
+                }
+                _ => write_lines(&mut out, step.as_ref(), &notices, now_ns)?,
+            }
         }
         for notice in notices.drain(..) {
             story.notice(notice);
@@ -88,6 +100,26 @@ fn line(out: &mut dyn Write, message: &Message<'_>) -> anyhow::Result<()> {
     Ok(out.write_all(&bytes)?)
 }
 
+/// What became of the source, as `stream` would have printed it.
+fn source_line(
+    out: &mut dyn Write,
+    state: &'static str,
+    info: &SourceInfo,
+    now_ns: i64,
+) -> anyhow::Result<()> {
+    line(
+        out,
+        &Message::Source(SourceLine {
+            time: wire::rfc3339(now_ns).into(),
+            state: state.into(),
+            source: "replay".into(),
+            hw_model: info.hw_model.as_ref().map(|model| model.as_str().into()),
+            os_build: info.os_build.as_ref().map(|build| build.as_str().into()),
+            detail: None,
+        }),
+    )
+}
+
 /// A step as the lines that `stream` would have printed.
 fn write_lines(
     out: &mut dyn Write,
@@ -95,23 +127,10 @@ fn write_lines(
     notices: &[Notice],
     now_ns: i64,
 ) -> anyhow::Result<()> {
-    let source = |state: &'static str, info: &SourceInfo, out: &mut dyn Write| {
-        line(
-            out,
-            &Message::Source(SourceLine {
-                time: wire::rfc3339(now_ns).into(),
-                state: state.into(),
-                source: "replay".into(),
-                hw_model: info.hw_model.as_ref().map(|model| model.as_str().into()),
-                os_build: info.os_build.as_ref().map(|build| build.as_str().into()),
-                detail: None,
-            }),
-        )
-    };
     match step {
         Some(Step::Sample(sample, _)) => line(out, &Message::Sample(Box::new(sample.into())))?,
-        Some(Step::Info(info)) => source("up", info, out)?,
-        Some(Step::Restarted) => source("restarting", &SourceInfo::default(), out)?,
+        Some(Step::Info(info)) => source_line(out, "up", info, now_ns)?,
+        Some(Step::Restarted) => source_line(out, "restarting", &SourceInfo::default(), now_ns)?,
         Some(Step::Rejected(_)) | None => {}
     }
     for notice in notices {
@@ -184,7 +203,8 @@ impl Story {
 
     fn summary(&self) -> Summary {
         let rejected = Reject::ALL.into_iter().zip(self.rejected).filter(|(_, count)| *count > 0);
-        let seconds = |ns: u64| wire::ms(ns) / 1_000.0;
+        // To the microsecond.
+        let seconds = |ns: u64| (ns as f64 / 1e3).round() / 1e6;
         Summary {
             samples: self.samples,
             rejected: rejected.map(|(reason, count)| (reason.as_str().to_owned(), count)).collect(),
