@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{Context, Exit};
+use super::{Context, Exit, table};
 use crate::clock;
 use crate::config::{self, Overrides, SourceKind};
 use crate::daemon::player::{Player, Step};
@@ -226,7 +226,7 @@ impl Story {
             self.info.hw_model.map_or_else(|| "an unnamed machine".to_owned(), |name| name.printable());
         let build =
             self.info.os_build.map_or_else(String::new, |name| format!(", build {}", name.printable()));
-        writeln!(out, "{} samples of {model}{build}, {}", self.samples, span(summary.duration_s))?;
+        writeln!(out, "{} samples of {model}{build}, {}", self.samples, table::duration(summary.duration_s))?;
         if let Some(first) = self.first {
             writeln!(out, "from      {}", local(first))?;
         }
@@ -240,7 +240,9 @@ impl Story {
         let tiers: Vec<String> = Tier::ALL
             .into_iter()
             .zip(self.tiers_ns)
-            .map(|(tier, ns)| format!("{} {}", tier.as_str().to_uppercase(), span(wire::ms(ns) / 1_000.0)))
+            .map(|(tier, ns)| {
+                format!("{} {}", tier.as_str().to_uppercase(), table::duration(wire::ms(ns) / 1_000.0))
+            })
             .collect();
         writeln!(out, "tiers     {}", tiers.join(", "))?;
         if let Some(peak) = &self.peak {
@@ -284,7 +286,7 @@ impl Story {
                 "  {}  {} of {}{doubt}{blamed}",
                 local(gap.started_ns),
                 gap.verdict.as_str(),
-                span(gap.duration_ns as f64 / 1e9)
+                table::duration(gap.duration_ns as f64 / 1e9)
             )?;
         }
         let more = self.gap_counts.values().sum::<u64>().saturating_sub(self.gaps.len() as u64);
@@ -308,23 +310,9 @@ fn culprits(culprits: &[Culprit]) -> String {
     culprits.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Seconds for a person.
-fn span(seconds: f64) -> String {
-    if seconds < 120.0 {
-        format!("{seconds:.2} s")
-    } else if seconds < 7_200.0 {
-        format!("{:.1} min", seconds / 60.0)
-    } else {
-        format!("{:.1} h", seconds / 3_600.0)
-    }
-}
-
 /// A time of day for a person, in the local zone.
 fn local(unix_ns: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(unix_ns)).map_or_else(
-        |_| "?".to_owned(),
-        |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T%.3f").to_string(),
-    )
+    table::local(unix_ns, "%F %T%.3f", &jiff::tz::TimeZone::system())
 }
 
 /// Intervals, in buckets that are half a percent wide: a recording of any length takes the same room.
@@ -425,12 +413,5 @@ mod tests {
         assert!((median.unwrap() / 105.0 - 1.0).abs() < 0.005, "{median:?}");
         assert!((p99.unwrap() / 109.9 - 1.0).abs() < 0.005, "{p99:?}");
         assert_eq!(max, Some(2_000.0));
-    }
-
-    #[test]
-    fn spans_are_told_in_the_unit_a_person_would_choose() {
-        assert_eq!(span(1.5), "1.50 s");
-        assert_eq!(span(600.0), "10.0 min");
-        assert_eq!(span(86_400.0), "24.0 h");
     }
 }
