@@ -90,7 +90,8 @@ pub fn now() -> Stamp {
     best.1
 }
 
-/// Sleeps until the clock that stops in sleep reaches `deadline_ns`. Returns at once where it has.
+/// Sleeps until the clock that stops in sleep reaches `deadline_ns`. Returns at once where it has, and early where the
+/// clock steps back.
 pub fn sleep_until(deadline_ns: u64) {
     #[cfg(not(target_os = "macos"))]
     {
@@ -109,14 +110,19 @@ pub fn sleep_until(deadline_ns: u64) {
         }
     }
     #[cfg(target_os = "macos")]
-    loop {
+    {
         // There is no absolute sleep on this clock but mach_wait_until, which counts in ticks of its own;
         // a relative sleep to the deadline, repeated until it is reached, does the same.
-        let left = deadline_ns.saturating_sub(awake_ns());
-        if left == 0 {
-            return;
+        let mut before = u64::MAX;
+        loop {
+            let left = deadline_ns.saturating_sub(awake_ns());
+            // More than before: the clock stepped back, and the deadline means nothing any more.
+            if left == 0 || left > before {
+                return;
+            }
+            before = left;
+            std::thread::sleep(Duration::from_nanos(left));
         }
-        std::thread::sleep(Duration::from_nanos(left));
     }
 }
 

@@ -55,10 +55,13 @@ impl Heartbeat {
         self.beats.pop().ok()
     }
 
-    /// How late the next beat is already, ns; 0 where it is not due yet.
+    /// When the next beat is due, on the clock that stops in sleep, ns.
+    ///
+    /// Every beat that was due before it is in the queue already: take those, and a beat that is still missing is
+    /// overdue. One that is taken after this was read may be the very beat that was due.
     #[must_use]
-    pub fn overdue_ns(&self) -> u64 {
-        clock::awake_ns().saturating_sub(self.shared.due_ns.load(Ordering::Acquire))
+    pub fn due_ns(&self) -> u64 {
+        self.shared.due_ns.load(Ordering::Acquire)
     }
 
     /// Beats that were lost because nobody took them for over a minute.

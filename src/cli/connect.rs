@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Exit, Failure};
 use crate::output::socket::FILE_NAME;
 
-/// A daemon that listens answers at once; one that says nothing for so long hangs.
+/// A daemon that listens says hello at once; one that does not for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A line is never longer than this: a hello with the longest ring of the longest names.
 const LINE: u64 = 32 << 20;
@@ -35,17 +35,25 @@ pub(super) fn connect(directory: &Path) -> anyhow::Result<Connection> {
         ),
         _ => Failure::new(Exit::Failed, format!("can't connect to {}: {error}", path.display())),
     })?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     Ok(Connection { reader: BufReader::with_capacity(64 << 10, stream) })
 }
 
 impl Connection {
+    /// From here on waits for lines as long as it takes: when everything freezes, they do.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub(super) fn wait_for_ever(&mut self) -> anyhow::Result<()> {
+        Ok(self.reader.get_ref().set_read_timeout(None)?)
+    }
+
     /// Reads the next line, its newline included, into `line`. False at the end.
     ///
     /// # Errors
-    /// Where nothing comes for 10 s, though samples should, or the connection breaks.
+    /// Where nothing comes for 10 s, or the connection breaks.
     pub(super) fn line(&mut self, line: &mut Vec<u8>) -> anyhow::Result<bool> {
         line.clear();
-        self.reader.get_ref().set_read_timeout(Some(PATIENCE))?;
         match io::Read::take(&mut self.reader, LINE).read_until(b'\n', line) {
             Ok(0) => Ok(false),
             Ok(_) if line.ends_with(b"\n") => Ok(true),

@@ -48,7 +48,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             DaemonError::Lock(LockError::Io(..))
             | DaemonError::Socket(_)
             | DaemonError::System(..)
-            | DaemonError::Failed => Exit::Failed,
+            | DaemonError::Failed(_) => Exit::Failed,
         };
         Failure::new(exit, chain(&error)).into()
     })

@@ -31,6 +31,7 @@ struct Status<'a> {
     source: &'a str,
     tier: &'a str,
     degraded: bool,
+    silent_s: Option<f64>,
     stress: u8,
     sample: SampleLine<'a>,
     last_pause: Option<LastPause>,
@@ -62,6 +63,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     };
     let latest = latest(&hello, &mut connection, &mut line)?;
     let now_ns = clock::unix_ns();
+    let silent_ns = silence(&hello, &latest, now_ns);
     let summary = match Reader::open(&context.data_dir)? {
         Some(reader) => reader.summary(now_ns)?,
         None => Summary::default(),
@@ -78,13 +80,14 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             source: &hello.source,
             tier: latest.tier.as_str(),
             degraded: latest.degraded,
+            silent_s: silent_ns.map(|ns| ns as f64 / 1e9),
             stress: latest.stress.total(),
             sample: (&latest).into(),
             last_pause,
             day: summary.day,
         })?;
     } else {
-        output::print(|out| print(out, &latest, &summary, now_ns))?;
+        output::print(|out| print(out, &latest, silent_ns, &summary, now_ns))?;
     }
     Ok(Exit::Done.into())
 }
@@ -108,14 +111,32 @@ fn latest(
     Err(super::Failure::new(Exit::NotRunning, "the daemon ended").into())
 }
 
-fn print(out: &mut dyn Write, sample: &Sample, summary: &Summary, now_ns: i64) -> std::io::Result<()> {
+/// A live source that has delivered nothing for so long does not deliver, ns.
+const SILENT_NS: i64 = 5_000_000_000;
+
+/// How long a live source has been silent, ns; `None` where it is not, or is a recording with a time of its own.
+fn silence(hello: &Hello<'_>, sample: &Sample, now_ns: i64) -> Option<i64> {
+    let live = matches!(hello.source.as_ref(), "linux" | "powermetrics");
+    Some(now_ns.saturating_sub(sample.time_ns)).filter(|&silent_ns| live && silent_ns >= SILENT_NS)
+}
+
+fn print(
+    out: &mut dyn Write,
+    sample: &Sample,
+    silent_ns: Option<i64>,
+    summary: &Summary,
+    now_ns: i64,
+) -> std::io::Result<()> {
     let health = match sample.tier {
+        _ if silent_ns.is_some() => "Silent",
         _ if sample.degraded => "Degraded",
         Tier::Sentinel => "Healthy",
         Tier::Elevated => "Elevated",
         Tier::Critical => "Critical",
     };
-    let mut parts = vec![health.to_owned(), format!("stress {}", sample.stress.total())];
+    let mut parts = vec![health.to_owned()];
+    parts.extend(silent_ns.map(|ns| format!("no sample for {}", ago(ns))));
+    parts.push(format!("stress {}", sample.stress.total()));
     let metrics = &sample.metrics;
     if let (Some(load), Some(cores)) = (metrics.load_avg, metrics.cores) {
         parts.push(format!("load {load:.1}/{cores}"));
@@ -177,11 +198,14 @@ mod tests {
             day: DaySummary { pauses: 1, episodes: 2, unwatched_s: 600.0, ..DaySummary::default() },
         };
         let mut out = Vec::new();
-        print(&mut out, &sample, &summary, 2 * hour).unwrap();
+        print(&mut out, &sample, None, &summary, 2 * hour).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "Healthy | stress 12 | load 3.4/16 | memory 73 % free | last pause 2 h ago\n\
              last 24 h: 1 pause, 0 stalls, 2 episodes, 0 outages; 10 min unwatched\n"
         );
+        let mut out = Vec::new();
+        print(&mut out, &sample, Some(12_000_000_000), &summary, 2 * hour).unwrap();
+        assert!(out.starts_with(b"Silent | no sample for 12 s | stress 12 |"));
     }
 }

@@ -37,6 +37,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
         out.write_all(&line)?;
         out.flush()?;
+        connection.wait_for_ever()?;
         if let Some(left) = &mut left {
             *left -= 1;
             if *left == 0 {

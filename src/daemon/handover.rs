@@ -65,6 +65,8 @@ pub enum Handed {
 pub struct Outlet {
     queue: rtrb::Producer<Handed>,
     waiting: VecDeque<Handed>,
+    /// Something was pushed that the outputs were not woken for.
+    pushed: bool,
     wake: Arc<Notify>,
     dropped: Arc<AtomicU64>,
 }
@@ -87,6 +89,7 @@ pub fn channel() -> (Outlet, Inlet) {
         Outlet {
             queue: producer,
             waiting: VecDeque::new(),
+            pushed: false,
             wake: Arc::clone(&wake),
             dropped: Arc::clone(&dropped),
         },
@@ -98,12 +101,8 @@ impl Outlet {
     /// Hands over without waiting. Where the queue is full a sample is dropped and counted; anything else
     /// waits for room, in its order, and is dropped and counted where a thousand others wait.
     pub fn push(&mut self, handed: Handed) {
-        while let Some(first) = self.waiting.pop_front() {
-            if let Err(rtrb::PushError::Full(first)) = self.queue.push(first) {
-                self.waiting.push_front(first);
-                break;
-            }
-        }
+        self.pushed = true;
+        self.push_waiting();
         let refused = if self.waiting.is_empty() {
             match self.queue.push(handed) {
                 Ok(()) => return,
@@ -119,9 +118,22 @@ impl Outlet {
         }
     }
 
-    /// Wakes the outputs: once a tick, after all of it has been pushed.
-    pub fn wake(&self) {
-        self.wake.notify_one();
+    /// Wakes the outputs where there is something for them: once a tick, after all of it has been pushed.
+    pub fn wake(&mut self) {
+        self.pushed |= !self.waiting.is_empty();
+        self.push_waiting();
+        if std::mem::take(&mut self.pushed) {
+            self.wake.notify_one();
+        }
+    }
+
+    fn push_waiting(&mut self) {
+        while let Some(first) = self.waiting.pop_front() {
+            if let Err(rtrb::PushError::Full(first)) = self.queue.push(first) {
+                self.waiting.push_front(first);
+                return;
+            }
+        }
     }
 
     /// Whether at least `count` things can be pushed and none waits: what may wait (a replay at full speed)

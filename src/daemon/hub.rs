@@ -161,7 +161,7 @@ impl Hub {
         self.recorder.flush(&mut self.writes);
         self.write();
         let announcing = async { while self.announcing.join_next().await.is_some() {} };
-        let _ = timeout(COMMIT, announcing).await;
+        let _ = timeout(COMMIT / 2, announcing).await;
     }
 
     /// Lets go of socket and store.

@@ -62,13 +62,6 @@ impl Lock {
             return Ok(Self { path, _file: file });
         }
     }
-
-    /// Whether a daemon holds the lock of a data directory.
-    #[must_use]
-    pub fn is_held(directory: &Path) -> bool {
-        File::open(directory.join(FILE_NAME))
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
-    }
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -94,11 +87,9 @@ mod tests {
     fn the_second_daemon_is_told_who_holds_the_lock_and_the_file_goes_with_the_first() {
         let directory = tempfile::tempdir().unwrap();
         let lock = Lock::take(directory.path()).unwrap();
-        assert!(Lock::is_held(directory.path()));
         let error = Lock::take(directory.path()).unwrap_err().to_string();
         assert!(error.contains(&format!("(pid {})", std::process::id())), "{error}");
         drop(lock);
-        assert!(!Lock::is_held(directory.path()));
         assert!(!directory.path().join(FILE_NAME).exists());
         Lock::take(directory.path()).unwrap();
     }

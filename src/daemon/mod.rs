@@ -28,10 +28,13 @@ use hub::{Hub, Identity};
 use lock::{Lock, LockError};
 use sampling::{CantStart, Command, Plan, Sampling};
 
-/// How long each stage of the shutdown may take; together less than 5 s.
-const SAMPLING_ENDS: Duration = Duration::from_millis(1_800);
-const CLIENTS_END: Duration = Duration::from_millis(300);
-const STORE_ENDS: Duration = Duration::from_millis(1_500);
+/// How long each stage of the shutdown may take. With half a second for announcements and the log's second at most they
+/// are less than 5 s.
+const SAMPLING_ENDS: Duration = Duration::from_millis(1_500);
+const CLIENTS_END: Duration = Duration::from_millis(200);
+const STORE_ENDS: Duration = Duration::from_millis(1_300);
+/// How long reading the configuration again may take: the outputs wait for it.
+const RELOAD: Duration = Duration::from_millis(500);
 /// A source that takes longer than this to start is told of.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -47,9 +50,9 @@ pub enum DaemonError {
     /// The socket can't be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// The sampling thread panicked.
-    #[error("the sampling thread failed, which is a fault of this program: please report what it said")]
-    Failed,
+    /// The source failed under way, or the sampling thread did.
+    #[error("{0}")]
+    Failed(String),
     /// The system refuses something that is needed.
     #[error("{0}: {1}")]
     System(&'static str, #[source] std::io::Error),
@@ -186,9 +189,9 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         }
     };
     let reason = outcome.as_ref().map_or("the source can't start", |why| why);
-    let sound = stop(sampling, hub, signals, reason).await;
+    let fault = stop(sampling, hub, signals, reason).await;
     outcome?;
-    if sound { Ok(()) } else { Err(DaemonError::Failed) }
+    fault.map_or(Ok(()), |fault| Err(DaemonError::Failed(fault)))
 }
 
 /// Descriptors wanted: three for each of 256 processes, one for each of 256 clients, and some.
@@ -277,15 +280,23 @@ async fn watch(
         tokio::select! {
             why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return why,
             () = sampling.ended() => return "the recording ended",
-            _ = signals.hangup.recv() => reload(run, hub, commands),
+            _ = signals.hangup.recv() => reload(run, hub, commands).await,
             () = hub.serve() => {}
         }
     }
 }
 
 /// Reads the configuration again; a bad one is reported, and the old one stays.
-fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender<Command>) {
-    match crate::config::load(&run.paths, &run.overrides) {
+async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender<Command>) {
+    let (paths, overrides) = (run.paths.clone(), run.overrides.clone());
+    let load = tokio::task::spawn_blocking(move || crate::config::load(&paths, &overrides));
+    let Ok(Ok(loaded)) = timeout(RELOAD, load).await else {
+        tracing::error!(
+            "the configuration file can't be read: the disk does not answer; the old one stays in force"
+        );
+        return;
+    };
+    match loaded {
         Ok(loaded) => {
             let settings = settings(&loaded.config);
             if commands.try_send(Command::Configure(settings)).is_err() {
@@ -308,9 +319,13 @@ fn complain(errors: &ConfigErrors) {
     tracing::error!("the configuration was not taken; the old one stays in force");
 }
 
-/// Ends everything within 5 s, whatever hangs; a second signal ends it at once. False where the sampling thread
-/// had failed.
-async fn stop(mut sampling: Sampling, mut hub: Hub, mut signals: Signals, reason: &'static str) -> bool {
+/// Ends everything within 5 s, whatever hangs; a second signal ends it at once. What had gone wrong in sampling.
+async fn stop(
+    mut sampling: Sampling,
+    mut hub: Hub,
+    mut signals: Signals,
+    reason: &'static str,
+) -> Option<String> {
     tracing::info!("stopping: {reason}");
     let ending = async {
         sampling.stop();
@@ -329,19 +344,20 @@ async fn stop(mut sampling: Sampling, mut hub: Hub, mut signals: Signals, reason
         let clients = std::mem::take(socket.clients());
         clients.close(CLIENTS_END).await;
         drop(socket);
-        if !store.shutdown(reason, STORE_ENDS) {
+        let written = tokio::task::spawn_blocking(move || store.shutdown(reason, STORE_ENDS)).await;
+        if !written.unwrap_or(false) {
             tracing::error!("the disk did not take all that was to be written; what is missing is lost");
         }
-        !(ended && sampling.failed())
+        if ended { sampling.fault() } else { None }
     };
     tokio::select! {
-        sound = ending => {
+        fault = ending => {
             tracing::info!("stopped");
-            sound
+            fault
         }
         _ = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => {
             tracing::warn!("stopped at once");
-            true
+            None
         }
     }
 }

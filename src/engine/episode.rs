@@ -28,7 +28,12 @@ pub struct Open {
     written_ns: u64,
     /// The score that was written.
     written_score: u8,
+    /// When the peak's blame was last dealt out, ns on the time line.
+    blamed_ns: u64,
 }
+
+/// How often a peak with nobody to blame is tried again, ns: dealing out blame goes over the whole ring.
+const BLAME_AGAIN_NS: u64 = 1_000_000_000;
 
 impl Open {
     /// Opens an episode at the newest sample of the ring.
@@ -46,9 +51,16 @@ impl Open {
             opening_seq: sample.seq,
             written_ns: at_ns,
             written_score: sample.stress.total(),
+            blamed_ns: at_ns,
         };
         notices.push(Notice::EpisodeOpened(open.episode.clone()));
         open
+    }
+
+    /// When it began, ns on the time line.
+    #[must_use]
+    pub fn start_ns(&self) -> u64 {
+        self.start_ns
     }
 
     /// Its event.
@@ -84,7 +96,11 @@ impl Open {
         // A peak that came out of the blue has nobody to blame yet; an equal one after it may have.
         let peak_score = self.episode.peak.stress.total();
         let score = sample.stress.total();
-        if score > peak_score || (score == peak_score && self.episode.peak.culprits.is_empty()) {
+        let again = score == peak_score
+            && self.episode.peak.culprits.is_empty()
+            && at_ns.saturating_sub(self.blamed_ns) >= BLAME_AGAIN_NS;
+        if score > peak_score || again {
+            self.blamed_ns = at_ns;
             self.episode.peak = peak(sample, highest, ring);
         }
         self.episode.peak.tier = highest;

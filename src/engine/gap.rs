@@ -91,7 +91,9 @@ pub struct Judgement {
 /// An undecided case: the heartbeat was late.
 #[derive(Clone, Copy, Debug)]
 struct Case {
+    /// Half a heartbeat period before the first late beat was due.
     start_ns: u64,
+    /// When the last late beat woke.
     end_ns: u64,
     ended_unix_ns: i64,
     delays_ns: u64,
@@ -105,11 +107,17 @@ struct Case {
     on_time_ns: u64,
     /// A sample followed that can't say how long its interval was.
     restarted: bool,
+    /// SIGCONT came in it.
+    continued: bool,
 }
 
 impl Case {
     /// A sample came since it began.
     fn hear(&mut self, observed: &Observed) {
+        // One that came before it, and was only handed over after it, says nothing of it.
+        if observed.at_ns < self.start_ns + BEAT_NS / 2 {
+            return;
+        }
         self.first_seq.get_or_insert(observed.seq);
         if observed.first {
             self.restarted = true;
@@ -117,8 +125,16 @@ impl Case {
             self.late_seq.get_or_insert(observed.seq);
         } else {
             self.on_time += 1;
-            self.on_time_ns = self.on_time_ns.saturating_add(observed.interval_ns);
+            // The fast path is ours: it can't say what another process did meanwhile.
+            if !observed.degraded {
+                self.on_time_ns = self.on_time_ns.saturating_add(observed.interval_ns);
+            }
         }
+    }
+
+    /// Whether a SIGCONT that came then may be what ended it.
+    fn is_continued_at(&self, at_ns: u64, expected_ns: u64) -> bool {
+        self.start_ns <= at_ns && at_ns <= self.end_ns.saturating_add(expected_ns)
     }
 }
 
@@ -164,8 +180,12 @@ impl Judge {
     }
 
     /// SIGCONT came: somebody had stopped this process.
-    pub fn continued(&mut self, at_ns: u64) {
+    pub fn continued(&mut self, at_ns: u64, expected_ns: u64) {
+        // It may belong to a case that is open, or to one whose late beat is still to be told of.
         self.continued_at_ns = Some(at_ns);
+        for case in &mut self.cases {
+            case.continued |= case.is_continued_at(at_ns, expected_ns);
+        }
     }
 
     /// The kernel's counters at a moment.
@@ -210,6 +230,8 @@ impl Judge {
                 case.asleep_ns = case.asleep_ns.saturating_add(asleep_ns);
                 case.end_ns = at_ns;
                 case.ended_unix_ns = unix_ns;
+                case.continued |=
+                    self.continued_at_ns.is_some_and(|at| case.is_continued_at(at, expected_ns));
             }
             _ => {
                 let mut case = Case {
@@ -223,8 +245,10 @@ impl Judge {
                     on_time: 0,
                     on_time_ns: 0,
                     restarted: false,
+                    continued: false,
                 };
-                for observed in self.arrivals.iter().filter(|observed| observed.at_ns >= due_ns) {
+                case.continued = self.continued_at_ns.is_some_and(|at| case.is_continued_at(at, expected_ns));
+                for observed in &self.arrivals {
                     case.hear(observed);
                 }
                 self.cases.push(case);
@@ -323,7 +347,12 @@ impl Judge {
         let duration_ns = silence_ns.saturating_sub(expected_ns);
         let late = silence_ns as f64 > expected_ns as f64 * rules.threshold_ratio;
         let heard = std::mem::take(&mut self.heard);
-        self.last_sample_ns = now_ns;
+        let begin_ns = std::mem::replace(&mut self.last_sample_ns, now_ns);
+        // The going down and the waking: the sleep itself is counted by the heartbeat.
+        let waking = self.woke_at_ns.is_some_and(|woke| begin_ns < woke.saturating_add(WAKING_NS));
+        if waking && duration_ns < WAKING_NS {
+            return None;
+        }
         (heard && late && duration_ns >= rules.min_duration_ns).then_some(Judgement {
             verdict: Verdict::Stall,
             certain: true,
@@ -385,10 +414,7 @@ impl Judge {
         if waking && case.delays_ns < WAKING_NS {
             return Some((Verdict::Sleep, true));
         }
-        let stopped = self
-            .continued_at_ns
-            .is_some_and(|at| case.start_ns <= at && at <= case.end_ns.saturating_add(expected_ns));
-        if stopped || self.witness.rest_went_on(case.start_ns, case.end_ns) {
+        if case.continued || self.witness.rest_went_on(case.start_ns, case.end_ns) {
             return Some((Verdict::Starved, true));
         }
         if case.late_seq.is_some() {

@@ -95,6 +95,9 @@ pub struct Engine {
     judge: Judge,
     ring: Ring,
     episode: Option<episode::Open>,
+    /// The last episode that was closed: its event, its start and its end on the time line, ns. A gap may be judged
+    /// after the episode it fell into.
+    closed: Option<(EventId, u64, u64)>,
 }
 
 /// The heartbeat since the last sample.
@@ -168,6 +171,7 @@ impl Engine {
             judge: Judge::default(),
             ring: Ring::new(settings.ring_ns),
             episode: None,
+            closed: None,
         }
     }
 
@@ -216,7 +220,8 @@ impl Engine {
 
     /// SIGCONT came when the clock that stops in sleep stood at `awake_ns`.
     pub fn continued(&mut self, awake_ns: u64) {
-        self.judge.continued(self.timeline.locate(awake_ns));
+        let expected_ns = self.expected_or_nominal();
+        self.judge.continued(self.timeline.locate(awake_ns), expected_ns);
     }
 
     /// The source was started: the next sample is the first.
@@ -418,6 +423,7 @@ impl Engine {
         let over = sample.tier == Tier::Sentinel;
         if over || open.too_long(at_ns, &rules) {
             if let Some(open) = self.episode.take() {
+                self.closed = Some((open.id(), open.start_ns(), at_ns));
                 open.end(at_ns, sample.time_ns, !over, notices);
             }
             if !over {
@@ -470,11 +476,18 @@ impl Engine {
             duration_ns,
             asleep_ns,
             seq: judgement.seq,
-            episode: self.episode.as_ref().map(episode::Open::id),
+            episode: self.episode_of(judgement.start_ns, judgement.end_ns),
             stress: worst.0,
             tier: worst.1,
             culprits: if is_event { culprit::culprits(self.ring.up_to(end_seq)) } else { Vec::new() },
         }));
+    }
+
+    /// The episode that a gap fell into.
+    fn episode_of(&self, start_ns: u64, end_ns: u64) -> Option<EventId> {
+        let open = self.episode.as_ref().filter(|open| open.start_ns() <= end_ns).map(episode::Open::id);
+        let closed = self.closed.filter(|(_, start, end)| *start <= end_ns && *end >= start_ns);
+        open.or_else(|| closed.map(|(id, ..)| id))
     }
 
     fn expected_or_nominal(&self) -> u64 {

@@ -4,9 +4,9 @@ use crate::clock::Stamp;
 
 /// A difference between the two clocks below this is the time between reading them, not sleep, ns.
 const LEAST_SLEEP_NS: u64 = 100_000_000;
-/// A stamp this much older than the last one is from another thread that was slow to hand it over; what is
-/// older still is a clock that stepped back, ns.
-const OUT_OF_ORDER_NS: u64 = 1_000_000_000;
+/// A stamp that is older than the last one by both clocks was handed over late, by a thread that did not run
+/// in between. What is older than this is a clock that stepped back all the same, ns.
+const OUT_OF_ORDER_NS: u64 = 600_000_000_000;
 
 /// Where a stamp lies on the time line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ impl Timeline {
             return Moment { at_ns: self.now_ns, asleep_ns: 0 };
         };
         let behind = last.awake_since(stamp);
-        if (1..=OUT_OF_ORDER_NS).contains(&behind) {
+        let old = last.total_ns.saturating_sub(stamp.total_ns) >= behind;
+        if old && (1..=OUT_OF_ORDER_NS).contains(&behind) {
             return Moment { at_ns: self.now_ns.saturating_sub(behind), asleep_ns: 0 };
         }
         self.now_ns = self.now_ns.saturating_add(stamp.awake_since(&last));
@@ -80,6 +81,9 @@ mod tests {
         timeline.advance(&stamp(2_000_000_000, 2_000_000_000));
         let moment = timeline.advance(&stamp(1_900_000_000, 1_900_000_000));
         assert_eq!(moment, Moment { at_ns: 1_900_000_000, asleep_ns: 0 });
+        assert_eq!(timeline.now_ns(), 2_000_000_000);
+        let older = timeline.advance(&stamp(100_000_000, 100_000_000));
+        assert_eq!(older.at_ns, 100_000_000, "however late it is handed over");
         assert_eq!(timeline.now_ns(), 2_000_000_000);
         assert_eq!(timeline.locate(1_500_000_000), 1_500_000_000);
         assert_eq!(timeline.locate(2_500_000_000), 2_500_000_000);

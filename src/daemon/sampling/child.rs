@@ -38,11 +38,7 @@ pub(super) fn run(sampler: &mut Sampler, live: Live, command: Vec<String>, allow
         told_down: false,
         fast_path: None,
     };
-    while !sampler.stopping() {
-        if !supervision.turn(sampler) {
-            return;
-        }
-    }
+    while !sampler.stopping() && supervision.turn(sampler) {}
     supervision.close(sampler);
 }
 
@@ -84,7 +80,7 @@ impl Supervision {
     /// One turn: waits for samples or time, and deals with what came. False where the source can't start.
     fn turn(&mut self, sampler: &mut Sampler) -> bool {
         self.wait();
-        self.live.listen(sampler);
+        self.live.listen(sampler, &clock::now());
         self.leftovers(clock::awake_ns());
         if self.current.is_none() {
             self.start(sampler);
@@ -181,7 +177,6 @@ impl Supervision {
         source.read(|document| match document {
             Ok(document) => {
                 let at = clock::now();
-                live.listen(sampler);
                 live.witness(sampler);
                 if *documents == 0 {
                     info.hw_model = document.info.hw_model.or(info.hw_model);
@@ -205,9 +200,9 @@ impl Supervision {
 
     /// Ends a sampler that is silent. False where the source can't start.
     fn watch(&mut self, sampler: &mut Sampler) -> bool {
-        let now = clock::now();
         let Some(current) = &mut self.current else { return true };
-        let overdue_ns = self.live.heartbeat.overdue_ns();
+        let now = clock::now();
+        let overdue_ns = self.live.listen(sampler, &now);
         let silence_ns = sampler.engine.silence_ns(&now, overdue_ns);
         let limit_ns = if current.documents == 0 { FIRST_DOCUMENT_NS } else { SILENT_NS };
         let is_closed = !current.source.is_open() && current.documents > 0;
@@ -246,8 +241,9 @@ impl Supervision {
 
     /// Tells the engine that no more samples come: silence up to now may be a stall.
     fn silence(&mut self, sampler: &mut Sampler) {
-        let overdue_ns = self.live.heartbeat.overdue_ns();
-        sampler.engine.ended(&clock::now(), overdue_ns, &mut sampler.notices);
+        let now = clock::now();
+        let overdue_ns = self.live.listen(sampler, &now);
+        sampler.engine.ended(&now, overdue_ns, &mut sampler.notices);
         sampler.tell();
     }
 

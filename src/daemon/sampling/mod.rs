@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -67,7 +68,7 @@ pub struct Sampling {
     pub started: Option<oneshot::Receiver<Result<(), CantStart>>>,
     /// Closed when it ends, whichever way.
     ended: watch::Receiver<()>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Option<String>>,
 }
 
 impl Sampling {
@@ -99,8 +100,9 @@ impl Sampling {
                     notices: Vec::with_capacity(16),
                     started: Some(tell),
                     continued,
+                    fault: None,
                 };
-                sampler.run(plan);
+                sampler.run(plan)
             }
         })?;
         Ok(Self { stop, started: Some(started), ended, thread })
@@ -116,11 +118,16 @@ impl Sampling {
         while self.ended.changed().await.is_ok() {}
     }
 
-    /// Whether it ended by a fault of the program; to be asked once it has ended.
+    /// What went wrong, where something did; to be asked once it has ended.
     #[must_use]
-    pub fn failed(self) -> bool {
+    pub fn fault(self) -> Option<String> {
         // Its last value is dropped an instant before the thread is gone: this waits for that instant.
-        self.thread.join().is_err()
+        self.thread.join().unwrap_or_else(|_| {
+            Some(
+                "the sampling thread failed, which is a fault of this program: please report what it said"
+                    .to_owned(),
+            )
+        })
     }
 }
 
@@ -133,10 +140,13 @@ struct Sampler {
     notices: Vec<Notice>,
     started: Option<oneshot::Sender<Result<(), CantStart>>>,
     continued: Continued,
+    /// Why the source failed under way.
+    fault: Option<String>,
 }
 
 impl Sampler {
-    fn run(mut self, plan: Plan) {
+    /// Runs to the end; why the source failed, where it did.
+    fn run(mut self, plan: Plan) -> Option<String> {
         match plan {
             Plan::Powermetrics { command, allow_degraded } => match Live::new() {
                 Ok(live) => child::run(&mut self, live, command, allow_degraded),
@@ -153,6 +163,7 @@ impl Sampler {
             Plan::Simulate(scenario, speed) => recorded::simulate(&mut self, scenario, speed),
         }
         self.outlet.wake();
+        self.fault
     }
 
     fn stopping(&self) -> bool {
@@ -207,12 +218,27 @@ impl Sampler {
         self.engine.finish(at, &mut self.notices);
         self.tell();
         self.outlet.wake();
+        // The last words are worth a moment where the outputs have fallen behind.
+        for _ in 0..LAST_WORDS_MS {
+            if self.outlet.has_room(0) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+            self.outlet.wake();
+        }
+    }
+
+    /// The source failed under way.
+    fn failed(&mut self, why: String) {
+        self.fault = Some(why);
     }
 }
 
 /// What live sources have besides: a heartbeat, the fast path and the kernel's witness.
 struct Live {
     heartbeat: Heartbeat,
+    /// Beats that were lost, as far as they were told.
+    dropped: u64,
     host: Host,
     #[cfg(target_os = "linux")]
     activity: ActivityReader,
@@ -222,27 +248,43 @@ impl Live {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
             heartbeat: Heartbeat::start()?,
+            dropped: 0,
             host: Host::new(),
             #[cfg(target_os = "linux")]
             activity: ActivityReader::new(),
         })
     }
 
-    /// Takes in what came between two samples: the heartbeat, SIGCONT, commands.
-    fn listen(&mut self, sampler: &mut Sampler) {
+    /// Takes in what came up to now: commands, SIGCONT, the heartbeat. Returns how late the next beat was already
+    /// at `at`, ns.
+    ///
+    /// To be called right before the engine is told of a sample, a silence or an end: a late beat that is not
+    /// known then would look like a sampler that stood still.
+    fn listen(&mut self, sampler: &mut Sampler, at: &Stamp) -> u64 {
         sampler.obey();
         if let Some(at_ns) = sampler.continued.take() {
             sampler.engine.continued(at_ns);
         }
-        let mut late = false;
+        let due_ns = self.heartbeat.due_ns();
+        let (mut late, mut came) = (false, false);
         while let Some(beat) = self.heartbeat.take() {
             late |= beat.delay_ns >= LATE_NS;
+            came |= beat.at.awake_ns.saturating_sub(beat.delay_ns) >= due_ns;
             sampler.engine.beat(&beat, &mut sampler.notices);
         }
         if late {
             // The witness is asked at once, before what follows the gap blurs what was in it.
             self.witness(sampler);
         }
+        let dropped = self.heartbeat.dropped();
+        if dropped > self.dropped {
+            tracing::warn!(
+                "{} heartbeats were lost: nobody took them for over a minute",
+                dropped - self.dropped
+            );
+            self.dropped = dropped;
+        }
+        if came { 0 } else { at.awake_ns.saturating_sub(due_ns) }
     }
 
     /// Asks the kernel what went on in the machine, where it can be asked.
@@ -259,13 +301,16 @@ impl Live {
     /// Feeds the engine with a reading that came at `at`, and hands the sample over.
     fn sample(&mut self, sampler: &mut Sampler, mut reading: Reading, at: &Stamp) {
         self.host.read(&mut reading.metrics);
-        let overdue_ns = Some(self.heartbeat.overdue_ns());
-        let sample = sampler.engine.sample(&reading, at, overdue_ns, &mut sampler.notices);
+        let overdue_ns = self.listen(sampler, at);
+        let sample = sampler.engine.sample(&reading, at, Some(overdue_ns), &mut sampler.notices);
         sampler.outlet.push(Handed::Sample(sample));
         sampler.tell();
         sampler.outlet.wake();
     }
 }
+
+/// How long the last words wait for the outputs, ms.
+const LAST_WORDS_MS: u32 = 500;
 
 /// A beat later than this may be a gap; the witness is cheap enough to be asked for less than one.
 const LATE_NS: u64 = 50_000_000;

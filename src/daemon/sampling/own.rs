@@ -28,7 +28,7 @@ pub(super) fn run(sampler: &mut Sampler) {
         if !ticks.due(at.awake_ns) {
             continue;
         }
-        live.listen(sampler);
+        live.listen(sampler, &at);
         live.witness(sampler);
         let elapsed_ns = at.awake_since(&last).max(1);
         last = at;

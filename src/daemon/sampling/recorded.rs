@@ -51,6 +51,7 @@ fn play(sampler: &mut Sampler, mut player: Player, speed: Speed) {
                     return sampler.cant_start(error.to_string());
                 }
                 sampler.source(SourceState::Down, info, Some(error.to_string()));
+                sampler.failed(error.to_string());
                 break;
             }
         };
@@ -102,7 +103,7 @@ fn pace(sampler: &Sampler, due_ns: u64) {
 }
 
 /// At full speed nothing is dropped: the recording can wait, and loses nothing by it.
-fn wait_for_room(sampler: &Sampler) {
+fn wait_for_room(sampler: &mut Sampler) {
     while !sampler.outlet.has_room(ROOM) && !sampler.stopping() {
         sampler.outlet.wake();
         thread::sleep(Duration::from_micros(200));

@@ -296,6 +296,65 @@ fn the_seconds_of_waking_are_still_sleep() {
 }
 
 #[test]
+fn a_sampler_that_dies_after_a_sleep_is_no_stall() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.sampling = false;
+    world.sleep(3_600_000);
+    world.live(2_000);
+    world.renew(400);
+    world.sampling = true;
+    world.live(3_000);
+    assert_eq!(world.gap().verdict, Verdict::Sleep);
+}
+
+#[test]
+fn a_sample_that_was_stamped_before_the_freeze_and_told_after_it_decides_nothing() {
+    let mut world = World::new(Origin::Own);
+    world.witness = false;
+    world.live(5_000);
+    // The sampling thread has just looked at the clock for its sample when everything stops.
+    let stamp = world.now();
+    world.freeze(1_500);
+    world.beats_only(1);
+    let reading = Reading { elapsed_ns: 100 * MS, ..Reading::default() };
+    world.engine.sample(&reading, &stamp, Some(0), &mut world.notices);
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, true, 1_500);
+}
+
+#[test]
+fn a_gap_belongs_to_the_episode_it_fell_into_even_when_it_is_judged_later() {
+    let mut world = World::new(Origin::Child);
+    world.page_in(5_000.0);
+    world.live(4_000);
+    let episode = world.episodes()[0].1.id;
+    world.page_in(0.0);
+    // Paging ends a second later, the tier falls five seconds after that; the gap is in between and is judged
+    // by patience, for no sample follows it.
+    world.live(5_600);
+    world.freeze(600);
+    world.sampling = false;
+    world.live(2_500);
+    assert_eq!(world.gap().episode, Some(episode));
+}
+
+#[test]
+fn two_stops_in_a_row_are_both_starved_by_their_own_sigcont() {
+    let mut world = World::new(Origin::Own);
+    world.witness = false;
+    world.live(5_000);
+    world.run(1_000, Running { we: false, sampler: false, rest: true });
+    world.sigcont();
+    world.beats_only(130);
+    world.run(1_000, Running { we: false, sampler: false, rest: true });
+    world.sigcont();
+    world.live(3_000);
+    let verdicts: Vec<_> = world.gaps().iter().map(|gap| gap.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Starved, Verdict::Starved]);
+}
+
+#[test]
 fn a_delay_of_five_seconds_is_more_than_waking() {
     let mut world = World::new(Origin::Child);
     world.live(5_000);

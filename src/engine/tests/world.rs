@@ -145,7 +145,9 @@ impl World {
     }
 
     pub(super) fn step_clock_back(&mut self, ms: u64) {
+        // Only this one: the clock that goes on in sleep does go on.
         self.awake_ms -= ms;
+        self.asleep_ms += ms;
         self.beat_due_ms = self.beat_due_ms.min(self.awake_ms + 20);
         self.last_sample_ms = self.last_sample_ms.min(self.awake_ms);
         self.sample_due_ms = self.sample_due_ms.min(self.awake_ms + self.interval_ms);
@@ -174,6 +176,15 @@ impl World {
         }
         self.engine.ended(&now, self.overdue() * MS, &mut self.notices);
         true
+    }
+
+    /// Only the heartbeat's thread runs: nobody reads, nobody samples.
+    pub(super) fn beats_only(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.awake_ms += 1;
+            self.wall_ms += 1;
+            self.beat();
+        }
     }
 
     fn overdue(&self) -> u64 {

@@ -3,6 +3,7 @@
 
 mod queue;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +17,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use queue::{Kind, MAX_EVENTS, MAX_SAMPLES};
 
@@ -28,6 +29,8 @@ pub const FILE_NAME: &str = "daemon.sock";
 pub const MAX_CLIENTS: usize = 256;
 /// A client that takes nothing for so long is cut off.
 const UNREAD: Duration = Duration::from_secs(60);
+/// How long no client is accepted after one could not be.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Bytes put together for one write.
 const WRITE: usize = 64 << 10;
 
@@ -65,6 +68,9 @@ pub struct Socket {
     /// The user who may connect, besides root.
     owner: u32,
     clients: Clients,
+    /// No client is accepted before: accepting has failed, most likely for want of descriptors, and that does not
+    /// pass in an instant.
+    not_before: Cell<Option<Instant>>,
 }
 
 /// What is sent to whom.
@@ -113,7 +119,7 @@ impl Socket {
         let listener = UnixListener::bind(&path).map_err(failed)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         let clients = Clients { ring_length, ..Clients::default() };
-        Ok(Self { path, listener, owner, clients })
+        Ok(Self { path, listener, owner, clients, not_before: Cell::new(None) })
     }
 
     /// Where it is.
@@ -125,6 +131,10 @@ impl Socket {
     /// Waits for the next client that may connect; the others are turned away.
     pub async fn accept(&self) -> UnixStream {
         loop {
+            if let Some(not_before) = self.not_before.get() {
+                tokio::time::sleep_until(not_before).await;
+                self.not_before.set(None);
+            }
             let error = match self.listener.accept().await {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(peer) if peer.uid() == self.owner || peer.uid() == 0 => return stream,
@@ -137,8 +147,7 @@ impl Socket {
                 Err(error) => error,
             };
             tracing::warn!("a client could not be accepted: {error}");
-            // Out of descriptors, most likely: that does not pass in an instant.
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            self.not_before.set(Some(Instant::now() + TRY_AGAIN));
         }
     }
 
@@ -257,10 +266,17 @@ async fn serve(stream: UnixStream, mut greeting: VecDeque<Bytes>, client: Arc<Cl
     }
 }
 
-/// Until the client closes its end. What it says is not for us.
+/// Until the connection breaks. What the client says is not for us, and that it has no more to say does not mean that it
+/// does not listen: one that is gone is noticed by the next write.
 async fn gone(reader: &mut OwnedReadHalf) {
     let mut ignored = [0; 256];
-    while matches!(tokio::io::AsyncReadExt::read(reader, &mut ignored).await, Ok(count) if count > 0) {}
+    loop {
+        match tokio::io::AsyncReadExt::read(reader, &mut ignored).await {
+            Ok(0) => std::future::pending().await,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 async fn write(writer: &OwnedWriteHalf, greeting: &mut VecDeque<Bytes>, client: &Arc<Client>) {
