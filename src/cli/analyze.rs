@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{Context, Exit};
+use super::{Context, Exit, table};
 use crate::clock;
 use crate::config::{self, Overrides, SourceKind};
 use crate::daemon::player::{Player, Step};
@@ -48,6 +48,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut notices = Vec::new();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut progress = Progress::new();
+    // What is known of the machine before the first sample says when: told with that sample's time.
+    let mut early = None;
     loop {
         let step = player
             .step(&mut engine, &mut notices)
@@ -63,7 +65,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             None => engine.finish(&player.now(), &mut notices),
         }
         if args.json {
-            write_lines(&mut out, step.as_ref(), &notices, player.now().unix_ns)?;
+            let now_ns = player.now().unix_ns;
+            match &step {
+                Some(Step::Info(info)) if story.samples == 0 => early = Some(*info),
+                Some(Step::Sample(..)) => {
+                    if let Some(info) = early.take() {
+                        source_line(&mut out, "up", &info, now_ns)?;
+                    }
+                    write_lines(&mut out, step.as_ref(), &notices, now_ns)?;
+                }
+                _ => write_lines(&mut out, step.as_ref(), &notices, now_ns)?,
+            }
         }
         for notice in notices.drain(..) {
             story.notice(notice);
@@ -88,6 +100,26 @@ fn line(out: &mut dyn Write, message: &Message<'_>) -> anyhow::Result<()> {
     Ok(out.write_all(&bytes)?)
 }
 
+/// What became of the source, as `stream` would have printed it.
+fn source_line(
+    out: &mut dyn Write,
+    state: &'static str,
+    info: &SourceInfo,
+    now_ns: i64,
+) -> anyhow::Result<()> {
+    line(
+        out,
+        &Message::Source(SourceLine {
+            time: wire::rfc3339(now_ns).into(),
+            state: state.into(),
+            source: "replay".into(),
+            hw_model: info.hw_model.as_ref().map(|model| model.as_str().into()),
+            os_build: info.os_build.as_ref().map(|build| build.as_str().into()),
+            detail: None,
+        }),
+    )
+}
+
 /// A step as the lines that `stream` would have printed.
 fn write_lines(
     out: &mut dyn Write,
@@ -95,23 +127,10 @@ fn write_lines(
     notices: &[Notice],
     now_ns: i64,
 ) -> anyhow::Result<()> {
-    let source = |state: &'static str, info: &SourceInfo, out: &mut dyn Write| {
-        line(
-            out,
-            &Message::Source(SourceLine {
-                time: wire::rfc3339(now_ns).into(),
-                state: state.into(),
-                source: "replay".into(),
-                hw_model: info.hw_model.as_ref().map(|model| model.as_str().into()),
-                os_build: info.os_build.as_ref().map(|build| build.as_str().into()),
-                detail: None,
-            }),
-        )
-    };
     match step {
         Some(Step::Sample(sample, _)) => line(out, &Message::Sample(Box::new(sample.into())))?,
-        Some(Step::Info(info)) => source("up", info, out)?,
-        Some(Step::Restarted) => source("restarting", &SourceInfo::default(), out)?,
+        Some(Step::Info(info)) => source_line(out, "up", info, now_ns)?,
+        Some(Step::Restarted) => source_line(out, "restarting", &SourceInfo::default(), now_ns)?,
         Some(Step::Rejected(_)) | None => {}
     }
     for notice in notices {
@@ -184,7 +203,8 @@ impl Story {
 
     fn summary(&self) -> Summary {
         let rejected = Reject::ALL.into_iter().zip(self.rejected).filter(|(_, count)| *count > 0);
-        let seconds = |ns: u64| wire::ms(ns) / 1_000.0;
+        // To the microsecond.
+        let seconds = |ns: u64| (ns as f64 / 1e3).round() / 1e6;
         Summary {
             samples: self.samples,
             rejected: rejected.map(|(reason, count)| (reason.as_str().to_owned(), count)).collect(),
@@ -206,7 +226,7 @@ impl Story {
             self.info.hw_model.map_or_else(|| "an unnamed machine".to_owned(), |name| name.printable());
         let build =
             self.info.os_build.map_or_else(String::new, |name| format!(", build {}", name.printable()));
-        writeln!(out, "{} samples of {model}{build}, {}", self.samples, span(summary.duration_s))?;
+        writeln!(out, "{} samples of {model}{build}, {}", self.samples, table::duration(summary.duration_s))?;
         if let Some(first) = self.first {
             writeln!(out, "from      {}", local(first))?;
         }
@@ -220,7 +240,9 @@ impl Story {
         let tiers: Vec<String> = Tier::ALL
             .into_iter()
             .zip(self.tiers_ns)
-            .map(|(tier, ns)| format!("{} {}", tier.as_str().to_uppercase(), span(wire::ms(ns) / 1_000.0)))
+            .map(|(tier, ns)| {
+                format!("{} {}", tier.as_str().to_uppercase(), table::duration(wire::ms(ns) / 1_000.0))
+            })
             .collect();
         writeln!(out, "tiers     {}", tiers.join(", "))?;
         if let Some(peak) = &self.peak {
@@ -264,7 +286,7 @@ impl Story {
                 "  {}  {} of {}{doubt}{blamed}",
                 local(gap.started_ns),
                 gap.verdict.as_str(),
-                span(gap.duration_ns as f64 / 1e9)
+                table::duration(gap.duration_ns as f64 / 1e9)
             )?;
         }
         let more = self.gap_counts.values().sum::<u64>().saturating_sub(self.gaps.len() as u64);
@@ -288,23 +310,9 @@ fn culprits(culprits: &[Culprit]) -> String {
     culprits.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Seconds for a person.
-fn span(seconds: f64) -> String {
-    if seconds < 120.0 {
-        format!("{seconds:.2} s")
-    } else if seconds < 7_200.0 {
-        format!("{:.1} min", seconds / 60.0)
-    } else {
-        format!("{:.1} h", seconds / 3_600.0)
-    }
-}
-
 /// A time of day for a person, in the local zone.
 fn local(unix_ns: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(unix_ns)).map_or_else(
-        |_| "?".to_owned(),
-        |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T%.3f").to_string(),
-    )
+    table::local(unix_ns, "%F %T%.3f", &jiff::tz::TimeZone::system())
 }
 
 /// Intervals, in buckets that are half a percent wide: a recording of any length takes the same room.
@@ -405,12 +413,5 @@ mod tests {
         assert!((median.unwrap() / 105.0 - 1.0).abs() < 0.005, "{median:?}");
         assert!((p99.unwrap() / 109.9 - 1.0).abs() < 0.005, "{p99:?}");
         assert_eq!(max, Some(2_000.0));
-    }
-
-    #[test]
-    fn spans_are_told_in_the_unit_a_person_would_choose() {
-        assert_eq!(span(1.5), "1.50 s");
-        assert_eq!(span(600.0), "10.0 min");
-        assert_eq!(span(86_400.0), "24.0 h");
     }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::tz::TimeZone;
 
-use super::{table, when};
+use super::{Exit, output, table, when};
 use crate::event::EventId;
 use crate::output::store::{self, Filter, Kind, Reader, Status, StoredEvent};
 use crate::sample::{Tier, printable};
@@ -122,7 +122,7 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
         Some(Action::Show(args)) => show::run(args.id, args.json, context),
         Some(Action::Mark(args)) => {
             store::mark(&context.data_dir, &args.ids, args.status, args.note.as_deref())?;
-            Ok(ExitCode::SUCCESS)
+            Ok(Exit::Done.into())
         }
     }
 }
@@ -148,7 +148,7 @@ fn list(args: &ListArgs, context: &super::Context) -> anyhow::Result<ExitCode> {
     let shown = shown.map_or(usize::MAX, |limit| limit as usize);
     let more = events.len() > shown;
     events.truncate(shown);
-    table::print(|out| {
+    output::print(|out| {
         if args.json {
             return write_json(&events, out);
         }
@@ -160,7 +160,8 @@ fn list(args: &ListArgs, context: &super::Context) -> anyhow::Result<ExitCode> {
             writeln!(out, "There are older ones: --limit N shows more, --json all.")?;
         }
         Ok(())
-    })
+    })?;
+    Ok(Exit::Done.into())
 }
 
 /// An array with an event a line.

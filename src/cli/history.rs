@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::Serialize;
 
-use super::table;
+use super::{Exit, output, table};
 use crate::clock;
 use crate::output::store::{Bucket, Reader};
 use crate::wire::rfc3339;
@@ -100,7 +100,7 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
             .map(|edge| Bucket { start_ns: edge[0], end_ns: edge[1], ..Bucket::default() })
             .collect(),
     };
-    table::print(|out| {
+    output::print(|out| {
         if args.json {
             let rows: Vec<BucketJson> = buckets.iter().map(BucketJson::from).collect();
             serde_json::to_writer_pretty(&mut *out, &rows)?;
@@ -110,7 +110,8 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
         } else {
             write_table(&buckets, args.days.is_some(), &zone, table::utf8(), out)
         }
-    })
+    })?;
+    Ok(Exit::Done.into())
 }
 
 const HOUR_S: i64 = 3_600;

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-use super::table;
+use super::{Exit, Failure, output, table};
 use crate::clock;
 use crate::config::{self, Overrides};
 use crate::output::store::{Pruned, Pruning, open_for_pruning, plan_pruning};
@@ -24,9 +24,6 @@ pub struct Args {
     yes: bool,
 }
 
-/// Wrong usage.
-const USAGE: u8 = 2;
-
 /// Runs the command with the limits of the configuration.
 ///
 /// # Errors
@@ -35,26 +32,22 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
     let retention = config::load(context, &Overrides::default())?.config.retention;
     let now_ns = clock::unix_ns();
     let Some(mut connection) = open_for_pruning(&context.data_dir)? else {
-        return table::print(|out| writeln!(out, "Nothing to delete: there are no events."));
+        return say("Nothing to delete: there are no events.");
     };
     let plan = plan_pruning(&connection, retention, &context.data_dir, now_ns)?;
     if plan.is_empty() {
-        return table::print(|out| writeln!(out, "Nothing to delete."));
+        return say("Nothing to delete.");
     }
     if args.dry_run {
-        return table::print(|out| writeln!(out, "Would delete {}.", describe(plan, "about ")));
+        return say(&format!("Would delete {}.", describe(plan, "about ")));
     }
     if !args.yes {
-        let mut stderr = io::stderr().lock();
         if !io::stdin().is_terminal() {
-            writeln!(
-                stderr,
-                "pause-monitor: prune asks before it deletes: pass --yes, or --dry-run to see what"
-            )?;
-            return Ok(ExitCode::from(USAGE));
+            let message = "prune asks before it deletes: pass --yes, or --dry-run to see what";
+            return Err(Failure::new(Exit::Usage, message).into());
         }
-        if !confirmed(plan, &mut io::stdin().lock(), &mut stderr)? {
-            return table::print(|out| writeln!(out, "Nothing was deleted."));
+        if !confirmed(plan, &mut io::stdin().lock(), &mut io::stderr().lock())? {
+            return say("Nothing was deleted.");
         }
     }
     let mut pruning = Pruning::new(retention, &context.data_dir, now_ns);
@@ -64,7 +57,7 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
         tracing::debug!(%error, "the file shrinks later");
     }
     let pruned = pruning.pruned();
-    table::print(|out| writeln!(out, "Deleted {}.", describe(pruned, "")))
+    say(&format!("Deleted {}.", describe(pruned, "")))
 }
 
 fn describe(pruned: Pruned, about: &str) -> String {
@@ -86,6 +79,12 @@ fn confirmed(plan: Pruned, answers: &mut dyn BufRead, out: &mut dyn Write) -> io
     let mut answer = String::new();
     answers.read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Says it, and is done.
+fn say(text: &str) -> anyhow::Result<ExitCode> {
+    output::print(|out| writeln!(out, "{text}"))?;
+    Ok(Exit::Done.into())
 }
 
 #[cfg(test)]

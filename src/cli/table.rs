@@ -1,24 +1,9 @@
 //! What commands print for people: aligned tables, bars, local times, durations.
 
-use std::io::{self, BufWriter, Write};
-use std::process::ExitCode;
+use std::io::{self, Write};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-
-/// Prints to standard output. A closed pipe ends the program quietly, as success: whoever reads has read enough.
-///
-/// # Errors
-/// Where standard output can't be written to for another reason.
-pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<ExitCode> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error).context("can't write to standard output"))
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
-}
 
 /// Rows of text in columns as wide as their widest entry.
 #[derive(Debug, Default)]

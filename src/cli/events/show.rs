@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::{kind, length};
-use crate::cli::{Context, table};
+use crate::cli::{Context, Exit, output, table};
 use crate::event::{EventId, Verdict};
 use crate::output::store::{EventJson, Interruption, Kind, QueryError, Reader, StoredEvent};
 use crate::sample::{Factor, printable};
@@ -30,7 +30,7 @@ pub(super) fn run(id: EventId, json: bool, context: &Context) -> anyhow::Result<
     let event = reader.event(id)?;
     let related = reader.related(&event)?;
     let samples = reader.samples(id)?;
-    table::print(|out| {
+    output::print(|out| {
         if json {
             let related = related.iter().map(StoredEvent::json).collect();
             let all = ShowJson { event: event.json(), related, recording: &samples };
@@ -39,7 +39,8 @@ pub(super) fn run(id: EventId, json: bool, context: &Context) -> anyhow::Result<
         } else {
             story(&event, &related, &samples, &TimeZone::system(), table::utf8(), out)
         }
-    })
+    })?;
+    Ok(Exit::Done.into())
 }
 
 /// Why the verdict is what it is.

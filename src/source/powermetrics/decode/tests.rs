@@ -66,6 +66,13 @@ fn key_and_value_may_stand_apart_and_tags_may_hold_white_space() {
 }
 
 #[test]
+fn brackets_hide_an_angle_in_a_declaration_and_nowhere_else() {
+    let entries = "<dict x=[<\"1.0\"><key>elapsed_ns</key><integer>5</integer></dict>";
+    let document = format!("<!DOCTYPE plist [ <!ENTITY a \"b\"> ]><plist>{entries}</plist>");
+    assert_eq!(decode(document.as_bytes(), &OwnPids::default()).unwrap().reading.elapsed_ns, 5);
+}
+
+#[test]
 fn keys_may_be_written_with_entities_and_comments() {
     let reading =
         read("<key>di<!-- x -->s&#107;</key><dict><key>rbytes&#x5f;per_s</key><real>&#53;</real></dict>");

@@ -275,7 +275,7 @@ impl<'a> Cursor<'a> {
         let ends = |byte: &u8| matches!(byte, b'>' | b'/' | b' ' | b'\t' | b'\r' | b'\n');
         let length = rest.iter().position(ends).ok_or(Reject::Malformed)?;
         let (name, attributes) = rest.split_at(length);
-        let close = past_angle(attributes).ok_or(Reject::Malformed)?;
+        let close = past_angle(attributes, Hidden::Quoted).ok_or(Reject::Malformed)?;
         self.at += lead + length + close;
         Ok((name, attributes[..close].ends_with(b"/>")))
     }
@@ -317,7 +317,7 @@ pub(super) fn past_markup(document: &[u8], at: usize) -> Option<usize> {
     let (lead, end) = markup_kind(rest)?;
     match end {
         Some(end) => Some(at + lead + memmem::find(&rest[lead..], end)? + end.len()),
-        None => past_angle(rest).map(|length| at + length),
+        None => past_angle(rest, Hidden::QuotedOrBracketed).map(|length| at + length),
     }
 }
 
@@ -342,8 +342,17 @@ pub(super) const CDATA_OPEN: &[u8] = b"<![CDATA[";
 /// What closes a CDATA section.
 pub(super) const CDATA_CLOSE: &[u8] = b"]]>";
 
-/// The length of what is left of a tag or a declaration: up to the `>` outside quotes and brackets.
-fn past_angle(rest: &[u8]) -> Option<usize> {
+/// What a `>` may stand in without ending what is around it.
+#[derive(Clone, Copy, PartialEq)]
+enum Hidden {
+    /// In a tag: quotes.
+    Quoted,
+    /// In a declaration: quotes, and the brackets around its own declarations.
+    QuotedOrBracketed,
+}
+
+/// The length of what is left of a tag or a declaration: up to the `>` that ends it.
+fn past_angle(rest: &[u8], hidden: Hidden) -> Option<usize> {
     let mut quote = None;
     let mut brackets = 0_usize;
     for (at, &byte) in rest.iter().enumerate() {
@@ -351,7 +360,7 @@ fn past_angle(rest: &[u8]) -> Option<usize> {
             (Some(open), _) if open == byte => quote = None,
             (Some(_), _) => {}
             (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'[') => brackets += 1,
+            (None, b'[') if hidden == Hidden::QuotedOrBracketed => brackets += 1,
             (None, b']') => brackets = brackets.saturating_sub(1),
             (None, b'>') if brackets == 0 => return Some(at + 1),
             (None, _) => {}
