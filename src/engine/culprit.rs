@@ -3,6 +3,8 @@
 //! A factor's points in a sample are dealt out to the listed processes by the factor's measure, m ÷ M, where M
 //! is the larger of the machine's total and the list's sum: what nobody listed did is nobody's blame.
 
+use std::collections::BTreeMap;
+
 use crate::event::{Culprit, Evidence, Measure};
 use crate::sample::{Factor, Name, Process, Sample, TopList, WakeupsKind};
 
@@ -19,97 +21,65 @@ const LEAST_POINTS: f64 = 5.0;
 /// Culprits named at most.
 const MOST: usize = 5;
 
-/// One process's part of one factor in one sample, weighted.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    pid: i32,
-    name: Name,
-    factor: Factor,
-    points: f64,
-}
-
-/// Deals out the blame; keeps its working memory from one call to the next.
-#[derive(Clone, Debug, Default)]
-pub struct Attribution {
-    parts: Vec<Part>,
-}
-
-impl Attribution {
-    /// The culprits of a window of samples, oldest first: by share, then pid. Empty where no process stands
-    /// out. The same window always gives the same list.
-    pub fn culprits<'a, W>(&mut self, window: W) -> Vec<Culprit>
-    where
-        W: DoubleEndedIterator<Item = &'a Entry> + Clone,
-    {
-        let Some(newest) = window.clone().next_back() else { return Vec::new() };
-        self.parts.clear();
-        let (mut weights, mut all_points) = (0.0, 0.0);
-        for entry in window.clone() {
-            let age_ns = newest.ring_ns.saturating_sub(entry.ring_ns) as f64;
-            let weight = (-age_ns / HALF_LIFE_NS).exp2();
-            weights += weight;
-            for factor in Factor::ALL {
-                let points = f64::from(entry.sample.stress.get(factor)) * weight;
-                if points == 0.0 {
-                    continue;
-                }
-                all_points += points;
-                let measure = measure(factor, &entry.sample);
-                let whole = total(measure, &entry.sample).max(list(measure, &entry.sample).sum());
-                for process in list(measure, &entry.sample).as_slice() {
-                    // Pids below 0 are totals of many processes (DEAD_TASKS), not somebody to blame.
-                    if process.pid >= 0 {
-                        let points = points * process.value / whole;
-                        self.parts.push(Part { pid: process.pid, name: process.name, factor, points });
-                    }
-                }
-            }
-        }
-        if all_points / weights < LEAST_POINTS {
-            return Vec::new();
-        }
-        let key = |part: &Part| (part.pid, part.name);
-        // Stable: parts of one process stay in the order of time, so that sums never depend on the sort.
-        self.parts.sort_by(|a, b| a.pid.cmp(&b.pid).then_with(|| a.name.as_str().cmp(b.name.as_str())));
-        let mut culprits: Vec<(Culprit, Factor)> = Vec::new();
-        for parts in self.parts.chunk_by(|a, b| key(a) == key(b)) {
-            let mut by_factor = [0.0; Factor::ALL.len()];
-            for part in parts {
-                by_factor[part.factor as usize] += part.points;
-            }
-            let share = by_factor.iter().sum::<f64>() / all_points;
-            if share < LEAST_SHARE {
+/// The culprits of a window of samples, oldest first: by share, then pid. Empty where no process stands out.
+/// The same window always gives the same list.
+pub fn culprits<'a, W>(window: W) -> Vec<Culprit>
+where
+    W: DoubleEndedIterator<Item = &'a Entry> + Clone,
+{
+    let Some(newest) = window.clone().next_back() else { return Vec::new() };
+    let (mut weights, mut all_points) = (0.0, 0.0);
+    // Each process's weighted points by factor. A process is a pid and a name.
+    let mut parts: BTreeMap<(i32, &str), [f64; Factor::ALL.len()]> = BTreeMap::new();
+    for Entry { ring_ns, sample, .. } in window.clone() {
+        let age_ns = newest.ring_ns.saturating_sub(*ring_ns) as f64;
+        let weight = (-age_ns / HALF_LIFE_NS).exp2();
+        weights += weight;
+        for factor in Factor::ALL {
+            let points = f64::from(sample.stress.get(factor)) * weight;
+            if points == 0.0 {
                 continue;
             }
-            let strongest = Factor::ALL
-                .into_iter()
-                .rev()
-                .max_by(|&a, &b| by_factor[a as usize].total_cmp(&by_factor[b as usize]));
-            let (Some(strongest), Some(first)) = (strongest, parts.first()) else { continue };
-            culprits.push((
-                Culprit {
-                    pid: first.pid,
-                    name: first.name,
-                    share: share.min(1.0),
-                    factors: by_factor.map(|points| (points / weights).round() as u8),
-                    evidence: Evidence { measure: Measure::Cpu, from: 0.0, to: 0.0 },
-                },
-                strongest,
-            ));
+            all_points += points;
+            let measure = measure(factor, sample);
+            let whole = total(measure, sample).max(list(measure, sample).sum());
+            for process in list(measure, sample).as_slice() {
+                // Pids below 0 are totals of many processes (DEAD_TASKS), not somebody to blame.
+                if process.pid >= 0 {
+                    let part = parts.entry((process.pid, process.name.as_str())).or_default();
+                    part[factor as usize] += points * process.value / whole;
+                }
+            }
         }
-        culprits.sort_by(|(a, _), (b, _)| b.share.total_cmp(&a.share).then(a.pid.cmp(&b.pid)));
-        culprits.truncate(MOST);
-        if culprits.first().is_none_or(|(first, _)| first.share < FIRST_SHARE) {
-            return Vec::new();
-        }
-        culprits
-            .into_iter()
-            .map(|(culprit, strongest)| Culprit {
-                evidence: evidence(&culprit, strongest, window.clone()),
-                ..culprit
-            })
-            .collect()
     }
+    if all_points / weights < LEAST_POINTS {
+        return Vec::new();
+    }
+    let mut blamed: Vec<(f64, i32, &str, [f64; Factor::ALL.len()])> = parts
+        .into_iter()
+        .map(|((pid, name), part)| (part.iter().sum::<f64>() / all_points, pid, name, part))
+        .filter(|(share, ..)| *share >= LEAST_SHARE)
+        .collect();
+    blamed.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    blamed.truncate(MOST);
+    if blamed.first().is_none_or(|(share, ..)| *share < FIRST_SHARE) {
+        return Vec::new();
+    }
+    blamed
+        .into_iter()
+        .map(|(share, pid, name, part)| {
+            // The first of equals.
+            let strongest =
+                Factor::ALL.into_iter().rev().max_by(|&a, &b| part[a as usize].total_cmp(&part[b as usize]));
+            Culprit {
+                pid,
+                name: Name::new(name),
+                share: share.min(1.0),
+                factors: part.map(|points| (points / weights).round() as u8),
+                evidence: evidence(pid, name, strongest.unwrap_or(Factor::Load), window.clone()),
+            }
+        })
+        .collect()
 }
 
 /// What a factor's points are dealt out by.
@@ -148,11 +118,11 @@ fn total(measure: Measure, sample: &Sample) -> f64 {
 }
 
 /// How the measure of the culprit's strongest factor moved: mean of the window's first third → last sample.
-fn evidence<'a, W>(culprit: &Culprit, strongest: Factor, window: W) -> Evidence
+fn evidence<'a, W>(pid: i32, name: &str, strongest: Factor, window: W) -> Evidence
 where
     W: DoubleEndedIterator<Item = &'a Entry> + Clone,
 {
-    let is_it = |process: &&Process| process.pid == culprit.pid && process.name == culprit.name;
+    let is_it = |process: &&Process| process.pid == pid && process.name.as_str() == name;
     let value = |measure: Measure, sample: &Sample| {
         list(measure, sample).as_slice().iter().find(is_it).map_or(0.0, |process| process.value)
     };
@@ -190,7 +160,7 @@ mod tests {
     }
 
     fn culprits(window: &[Entry]) -> Vec<Culprit> {
-        Attribution::default().culprits(window.iter())
+        super::culprits(window.iter())
     }
 
     fn points(factor: Factor, points: u8) -> Stress {

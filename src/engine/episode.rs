@@ -3,7 +3,7 @@
 use crate::event::{Episode, EventId, Notice, Peak};
 use crate::sample::{Sample, Tier};
 
-use super::culprit::Attribution;
+use super::culprit::culprits;
 use super::ring::Ring;
 
 /// When an open episode's row is brought up to date, and when it is closed whatever happens.
@@ -32,14 +32,7 @@ pub struct Open {
 
 impl Open {
     /// Opens an episode at the newest sample of the ring.
-    pub fn begin(
-        id: EventId,
-        at_ns: u64,
-        sample: &Sample,
-        ring: &Ring,
-        blame: &mut Attribution,
-        notices: &mut Vec<Notice>,
-    ) -> Self {
+    pub fn begin(id: EventId, at_ns: u64, sample: &Sample, ring: &Ring, notices: &mut Vec<Notice>) -> Self {
         let open = Self {
             episode: Episode {
                 id,
@@ -47,7 +40,7 @@ impl Open {
                 ended_ns: None,
                 duration_ns: None,
                 continued: false,
-                peak: peak(sample, sample.tier, ring, blame),
+                peak: peak(sample, sample.tier, ring),
             },
             start_ns: at_ns,
             opening_seq: sample.seq,
@@ -83,7 +76,6 @@ impl Open {
         at_ns: u64,
         sample: &Sample,
         ring: &Ring,
-        blame: &mut Attribution,
         rules: &Rules,
         notices: &mut Vec<Notice>,
     ) {
@@ -93,7 +85,7 @@ impl Open {
         let peak_score = self.episode.peak.stress.total();
         let score = sample.stress.total();
         if score > peak_score || (score == peak_score && self.episode.peak.culprits.is_empty()) {
-            self.episode.peak = peak(sample, highest, ring, blame);
+            self.episode.peak = peak(sample, highest, ring);
         }
         self.episode.peak.tier = highest;
         let risen = self.episode.peak.stress.total() > self.written_score;
@@ -119,13 +111,13 @@ impl Open {
     }
 }
 
-fn peak(sample: &Sample, tier: Tier, ring: &Ring, blame: &mut Attribution) -> Peak {
+fn peak(sample: &Sample, tier: Tier, ring: &Ring) -> Peak {
     Peak {
         time_ns: sample.time_ns,
         seq: sample.seq,
         stress: sample.stress,
         tier,
         top: sample.top,
-        culprits: blame.culprits(ring.iter()),
+        culprits: culprits(ring.iter()),
     }
 }

@@ -19,7 +19,6 @@ mod witness;
 
 pub use tier::Thresholds;
 
-use culprit::Attribution;
 use gap::{Judge, Judgement, Observed};
 use interval::{Expected, Timing};
 use ring::Ring;
@@ -95,7 +94,6 @@ pub struct Engine {
     ladder: tier::Ladder,
     judge: Judge,
     ring: Ring,
-    blame: Attribution,
     episode: Option<episode::Open>,
 }
 
@@ -169,7 +167,6 @@ impl Engine {
             ladder: tier::Ladder::default(),
             judge: Judge::default(),
             ring: Ring::new(settings.ring_ns),
-            blame: Attribution::default(),
             episode: None,
         }
     }
@@ -402,12 +399,11 @@ impl Engine {
     /// What the sample's tier means for the episode.
     fn follow(&mut self, at_ns: u64, sample: &Sample, from: Tier, notices: &mut Vec<Notice>) {
         let rules = self.episode_rules();
-        let Self { ring, blame, .. } = self;
         if let Some(open) = &mut self.episode {
-            open.step(at_ns, sample, ring, blame, &rules, notices);
+            open.step(at_ns, sample, &self.ring, &rules, notices);
         } else if sample.tier > Tier::Sentinel {
             let id = take_id(&mut self.next_id);
-            self.episode = Some(episode::Open::begin(id, at_ns, sample, ring, blame, notices));
+            self.episode = Some(episode::Open::begin(id, at_ns, sample, &self.ring, notices));
         }
         let Some(open) = &self.episode else { return };
         if sample.tier != from {
@@ -425,9 +421,8 @@ impl Engine {
                 open.end(at_ns, sample.time_ns, !over, notices);
             }
             if !over {
-                let Self { ring, blame, .. } = self;
                 let id = take_id(&mut self.next_id);
-                self.episode = Some(episode::Open::begin(id, at_ns, sample, ring, blame, notices));
+                self.episode = Some(episode::Open::begin(id, at_ns, sample, &self.ring, notices));
             }
         }
     }
@@ -478,7 +473,7 @@ impl Engine {
             episode: self.episode.as_ref().map(episode::Open::id),
             stress: worst.0,
             tier: worst.1,
-            culprits: if is_event { self.blame.culprits(self.ring.up_to(end_seq)) } else { Vec::new() },
+            culprits: if is_event { culprit::culprits(self.ring.up_to(end_seq)) } else { Vec::new() },
         }));
     }
 
