@@ -10,8 +10,8 @@ use crate::wire;
 
 /// Write a simulated powermetrics stream to standard output
 ///
-/// It can stand in for powermetrics: [powermetrics] command = ["pause-monitor", "simulate", "--scenario",
-/// "freeze"]. One document per interval, property lists separated by NUL, until the reader goes away.
+/// It can stand in for powermetrics: `[powermetrics] command = ["pause-monitor", "simulate", "--scenario",
+/// "freeze"]`. One document per interval, property lists separated by NUL, until the reader goes away.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// The story to tell, over and over: calm, thrash, gpu, io, runaway, freeze or mixed
