@@ -120,6 +120,21 @@ pub fn sleep_until(deadline_ns: u64) {
     }
 }
 
+/// Gives this thread the scheduling of a program that the user has in front, where the system has such a
+/// notion: on macOS a thread without one may be run on the slow cores only. Elsewhere that is the default.
+pub fn be_a_users_program() {
+    #[cfg(target_os = "macos")]
+    {
+        // <sys/qos.h>
+        const QOS_CLASS_USER_INITIATED: libc::c_uint = 0x19;
+        unsafe extern "C" {
+            fn pthread_set_qos_class_self_np(class: libc::c_uint, relative: libc::c_int) -> libc::c_int;
+        }
+        // SAFETY: it takes two numbers and changes the calling thread only. Refusal is harmless.
+        let _ = unsafe { pthread_set_qos_class_self_np(QOS_CLASS_USER_INITIATED, 0) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

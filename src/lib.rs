@@ -11,8 +11,10 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod engine;
 pub mod event;
+pub mod heartbeat;
 pub mod output;
 pub mod sample;
 pub mod source;

@@ -337,6 +337,8 @@ pub struct Reading {
     pub top_intr_wakeups: TopList,
     /// Largest by disk bytes per second.
     pub top_diskio: TopList,
+    /// Which wakeups were scored when this was recorded; `None` outside recordings.
+    pub wakeups_kind: Option<WakeupsKind>,
     /// CPU time that the sampler's own process used, ms per second; where its row is known.
     pub sampler_cpu_ms_per_s: Option<f64>,
 }
@@ -568,7 +570,9 @@ mod tests {
     #[test]
     fn a_top_list_keeps_the_five_largest_in_order_and_leaves_zeros_out() {
         let mut list = TopList::default();
-        for (pid, value) in [(9, 1.0), (2, 5.0), (3, 0.0), (4, 5.0), (1, 7.0), (5, f64::NAN), (6, 2.0), (7, 3.0)] {
+        for (pid, value) in
+            [(9, 1.0), (2, 5.0), (3, 0.0), (4, 5.0), (1, 7.0), (5, f64::NAN), (6, 2.0), (7, 3.0)]
+        {
             list.offer(pid, &Name::EMPTY, value);
         }
         let pids: Vec<i32> = list.as_slice().iter().map(|process| process.pid).collect();

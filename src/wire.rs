@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Culprit, Gap, TierChange};
 use crate::sample::{
-    Factor, Metrics, Name, Process, Reading, Sample, Stress, ThermalPressure, Tier, Top, TopList, WakeupsKind,
+    Factor, Metrics, Name, Reading, Sample, Stress, ThermalPressure, Tier, Top, TopList, WakeupsKind,
 };
 
 /// The version of this protocol, in [`Hello::protocol`].
@@ -265,7 +265,7 @@ pub fn ms(ns: u64) -> f64 {
     (ns as f64 / 1_000.0).round() / 1_000.0
 }
 
-/// A fraction to four digits: shares and ratios.
+/// A number to four digits after the point: more is noise, and costs bytes in every line.
 fn rounded(value: f64) -> f64 {
     (value * 10_000.0).round() / 10_000.0
 }
@@ -326,7 +326,7 @@ fn list_line(list: &TopList) -> Vec<ProcessLine<'_>> {
         .map(|process| ProcessLine {
             pid: process.pid,
             name: Cow::Borrowed(process.name.as_str()),
-            value: process.value,
+            value: rounded(process.value),
         })
         .collect()
 }
@@ -359,30 +359,47 @@ impl<'a> From<&'a Sample> for SampleLine<'a> {
             degraded: sample.degraded,
             stress: sample.stress.into(),
             metrics: MetricsLine {
-                load_avg: metrics.load_avg,
+                load_avg: metrics.load_avg.map(rounded),
                 cores: metrics.cores,
-                memory_available_pct: metrics.memory_available_pct,
+                memory_available_pct: metrics.memory_available_pct.map(rounded),
                 swap_used_bytes: metrics.swap_used_bytes,
                 thermal_pressure: metrics.thermal_pressure.map(|level| Cow::Borrowed(level.as_str())),
-                cpu_power_mw: metrics.cpu_power_mw,
-                gpu_power_mw: metrics.gpu_power_mw,
-                ane_power_mw: metrics.ane_power_mw,
-                combined_power_mw: metrics.combined_power_mw,
-                gpu_busy_pct: metrics.gpu_busy_pct,
-                io_read_per_s: metrics.io_read_per_s,
-                io_write_per_s: metrics.io_write_per_s,
-                cpu_ms_per_s: metrics.cpu_ms_per_s,
-                idle_wakeups_per_s: metrics.idle_wakeups_per_s,
-                intr_wakeups_per_s: metrics.intr_wakeups_per_s,
+                cpu_power_mw: metrics.cpu_power_mw.map(rounded),
+                gpu_power_mw: metrics.gpu_power_mw.map(rounded),
+                ane_power_mw: metrics.ane_power_mw.map(rounded),
+                combined_power_mw: metrics.combined_power_mw.map(rounded),
+                gpu_busy_pct: metrics.gpu_busy_pct.map(rounded),
+                io_read_per_s: metrics.io_read_per_s.map(rounded),
+                io_write_per_s: metrics.io_write_per_s.map(rounded),
+                cpu_ms_per_s: metrics.cpu_ms_per_s.map(rounded),
+                idle_wakeups_per_s: metrics.idle_wakeups_per_s.map(rounded),
+                intr_wakeups_per_s: metrics.intr_wakeups_per_s.map(rounded),
                 wakeups_kind: Cow::Borrowed(sample.wakeups_kind.as_str()),
-                pageins_per_s: metrics.pageins_per_s,
+                pageins_per_s: metrics.pageins_per_s.map(rounded),
             },
-            top: TopLine {
-                cpu: list_line(&sample.top.cpu),
-                pageins: list_line(&sample.top.pageins),
-                wakeups: list_line(&sample.top.wakeups),
-                diskio: list_line(&sample.top.diskio),
-            },
+            top: (&sample.top).into(),
+        }
+    }
+}
+
+impl<'a> From<&'a Top> for TopLine<'a> {
+    fn from(top: &'a Top) -> Self {
+        Self {
+            cpu: list_line(&top.cpu),
+            pageins: list_line(&top.pageins),
+            wakeups: list_line(&top.wakeups),
+            diskio: list_line(&top.diskio),
+        }
+    }
+}
+
+impl From<&TopLine<'_>> for Top {
+    fn from(line: &TopLine<'_>) -> Self {
+        Self {
+            cpu: list_from(&line.cpu),
+            pageins: list_from(&line.pageins),
+            wakeups: list_from(&line.wakeups),
+            diskio: list_from(&line.diskio),
         }
     }
 }
@@ -444,6 +461,7 @@ impl SampleLine<'_> {
             top_idle_wakeups: idle,
             top_intr_wakeups: interrupt,
             top_diskio: list_from(&self.top.diskio),
+            wakeups_kind: Some(self.metrics.kind()),
             sampler_cpu_ms_per_s: None,
         })
     }
@@ -468,12 +486,7 @@ impl SampleLine<'_> {
             stress: self.stress.into(),
             metrics: self.metrics.to_metrics(),
             wakeups_kind: self.metrics.kind(),
-            top: Top {
-                cpu: list_from(&self.top.cpu),
-                pageins: list_from(&self.top.pageins),
-                wakeups: list_from(&self.top.wakeups),
-                diskio: list_from(&self.top.diskio),
-            },
+            top: (&self.top).into(),
             sampler_cpu_ms_per_s: None,
         })
     }
@@ -550,7 +563,12 @@ mod tests {
         encode(&Message::Sample(Box::new((&sample).into())), &mut bytes);
         assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 1);
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.starts_with(r#"{"type":"sample","seq":7,"time":"2023-11-14T22:13:20.123Z","interval_ms":108.1,"#), "{text}");
+        assert!(
+            text.starts_with(
+                r#"{"type":"sample","seq":7,"time":"2023-11-14T22:13:20.123Z","interval_ms":108.1,"#
+            ),
+            "{text}"
+        );
         let Message::Sample(line) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
         assert_eq!(line.to_sample().unwrap(), sample);
     }

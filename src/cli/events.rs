@@ -1,1 +1,229 @@
-//! (being written)
+//! `events`: what happened, listed, shown, marked.
+
+mod show;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::tz::TimeZone;
+
+use super::{Exit, output, table, when};
+use crate::event::EventId;
+use crate::output::store::{self, Filter, Kind, Reader, Status, StoredEvent};
+use crate::sample::{Tier, printable};
+
+/// Rows of the table unless `--limit` says otherwise.
+const NEWEST: u32 = 20;
+
+/// Pauses, stalls, episodes and outages on record.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  pause-monitor events                                  the newest 20
+  pause-monitor events --kind pause --since 7d          last week's pauses
+  pause-monitor events --min-duration 2s --json         all that took 2 s or more, for a program
+  pause-monitor events show 7                           the whole story of event 7
+  pause-monitor events mark 7 --status pinned           keep it for good
+  pause-monitor events mark 8 9 --status reviewed --note \"backup ran\"
+
+Tables show local time, JSON shows UTC."
+)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List events, newest first (what `events` alone does)
+    List(ListArgs),
+    /// Tell the whole story of an event, and what happened within a minute of it
+    Show(ShowArgs),
+    /// Mark events as reviewed, pinned or dismissed, or write a note
+    Mark(MarkArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Only events of this kind; can be repeated
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
+    kind: Vec<Kind>,
+    /// Only events that went on at this time or later: 2h, 3d (ago), today, 2026-11-22, "2026-11-22 10:00"
+    #[arg(long, value_name = "TIME", value_parser = when::time)]
+    since: Option<i64>,
+    /// Only events that began before this time; as --since
+    #[arg(long, value_name = "TIME", value_parser = when::time)]
+    until: Option<i64>,
+    /// Only events whose highest tier was this one; can be repeated
+    #[arg(long, value_name = "TIER", value_delimiter = ',', value_parser = tiers())]
+    tier: Vec<Tier>,
+    /// Only events with this status; can be repeated
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = statuses())]
+    status: Vec<Status>,
+    /// Only events at least this long: 500ms, 2s, 1m30s
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
+    min_duration: Option<u64>,
+    /// At most so many, the newest [default: 20; with --json all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Print a JSON array, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    /// The event's number, as `events` lists it
+    id: EventId,
+    /// Print JSON: the event, with `related` (events within 60 s) and `recording` (its samples, as on the socket)
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").args(["status", "note"]).required(true).multiple(true)))]
+struct MarkArgs {
+    /// The events' numbers
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<EventId>,
+    /// unreviewed; reviewed or dismissed (they go after `retention.events_days`); pinned (kept for good)
+    #[arg(long, value_name = "STATUS", value_parser = statuses())]
+    status: Option<Status>,
+    /// A note of your own; an empty one removes it
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|name| Kind::parse(&name).ok_or("no kind"))
+}
+
+fn tiers() -> impl TypedValueParser<Value = Tier> {
+    PossibleValuesParser::new(Tier::ALL.map(Tier::as_str)).try_map(|name| Tier::parse(&name).ok_or("no tier"))
+}
+
+fn statuses() -> impl TypedValueParser<Value = Status> {
+    PossibleValuesParser::new(Status::ALL.map(Status::as_str))
+        .try_map(|name| Status::parse(&name).ok_or("no status"))
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the events can't be read, or an event does not exist.
+pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        None => list(&args.list, context),
+        Some(Action::List(args)) => list(args, context),
+        Some(Action::Show(args)) => show::run(args.id, args.json, context),
+        Some(Action::Mark(args)) => {
+            store::mark(&context.data_dir, &args.ids, args.status, args.note.as_deref())?;
+            Ok(Exit::Done.into())
+        }
+    }
+}
+
+fn list(args: &ListArgs, context: &super::Context) -> anyhow::Result<ExitCode> {
+    let shown = args.limit.or(if args.json { None } else { Some(NEWEST) });
+    let filter = Filter {
+        kinds: args.kind.clone(),
+        tiers: args.tier.clone(),
+        statuses: args.status.clone(),
+        since_ns: args.since,
+        until_ns: args.until,
+        min_duration_ns: args.min_duration,
+        // One more than is shown tells whether there are more.
+        limit: shown.map(|limit| limit.saturating_add(1)),
+        ..Filter::default()
+    };
+    let reader = Reader::open(&context.data_dir)?;
+    let mut events = match &reader {
+        Some(reader) => reader.events(&filter)?,
+        None => Vec::new(),
+    };
+    let shown = shown.map_or(usize::MAX, |limit| limit as usize);
+    let more = events.len() > shown;
+    events.truncate(shown);
+    output::print(|out| {
+        if args.json {
+            return write_json(&events, out);
+        }
+        if events.is_empty() {
+            return writeln!(out, "No events.");
+        }
+        write_table(&events, &TimeZone::system(), out)?;
+        if more {
+            writeln!(out, "There are older ones: --limit N shows more, --json all.")?;
+        }
+        Ok(())
+    })?;
+    Ok(Exit::Done.into())
+}
+
+/// An array with an event a line.
+fn write_json(events: &[StoredEvent], out: &mut dyn Write) -> io::Result<()> {
+    let mut before = "[\n";
+    for event in events {
+        out.write_all(before.as_bytes())?;
+        serde_json::to_writer(&mut *out, &event.json())?;
+        before = ",\n";
+    }
+    out.write_all(if events.is_empty() { b"[]\n" } else { b"\n]\n" })
+}
+
+fn write_table(events: &[StoredEvent], zone: &TimeZone, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows =
+        table::Table::new(&[">ID", "TIME", "KIND", ">DURATION", ">PEAK", "TIER", "STATUS", "CULPRITS"]);
+    for event in events {
+        let peak = event.row.peak.as_ref();
+        rows.row(vec![
+            event.row.id.to_string(),
+            table::local(event.row.started_ns, "%Y-%m-%d %H:%M:%S", zone),
+            kind(event),
+            length(event),
+            peak.map_or_else(|| "-".to_owned(), |peak| peak.stress.total().to_string()),
+            peak.map_or("-", |peak| peak.tier.as_str()).to_owned(),
+            event.status.as_str().to_owned(),
+            culprits(event),
+        ]);
+    }
+    rows.write(out)
+}
+
+/// The kind; where the verdict says more, the verdict; with a question mark where it is not certain.
+fn kind(event: &StoredEvent) -> String {
+    let name = event.row.verdict.map_or(event.row.kind.as_str(), |verdict| verdict.as_str());
+    let doubt = if event.row.certain == Some(false) { "?" } else { "" };
+    format!("{name}{doubt}")
+}
+
+/// How long, as far as it is known: `open` while it goes on, `≤` where only the ends are known.
+fn length(event: &StoredEvent) -> String {
+    let row = &event.row;
+    match (row.duration_ns, row.ended_ns) {
+        (Some(ns), _) => table::duration(ns as f64 / 1e9),
+        (None, Some(end)) => {
+            format!("<= {}", table::duration(end.saturating_sub(row.started_ns) as f64 / 1e9))
+        }
+        (None, None) => "open".to_owned(),
+    }
+}
+
+/// The culprits in a few words: `mds_stores 61 %, kernel_task 12 %`.
+fn culprits(event: &StoredEvent) -> String {
+    let named: Vec<String> = event
+        .row
+        .culprits
+        .iter()
+        .take(3)
+        .map(|culprit| format!("{} {:.0} %", printable(&culprit.name), culprit.share * 100.0))
+        .collect();
+    named.join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,4 @@
 //! Outputs: what leaves the daemon.
 
+pub mod socket;
 pub mod store;

@@ -185,6 +185,7 @@ pub(crate) fn decode(document: &[u8], own: &OwnPids) -> Option<Result<Document, 
             top_idle_wakeups: top(&listed, |row| row.idle_wakeups),
             top_intr_wakeups: top(&listed, |row| row.intr_wakeups),
             top_diskio: top(&listed, |row| row.diskio),
+            wakeups_kind: None,
             sampler_cpu_ms_per_s: sum(rows.iter().filter(|row| is_sampler(row)).map(|row| row.cpu)),
         },
         info: SourceInfo {

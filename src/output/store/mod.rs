@@ -1,1 +1,84 @@
-//! (being written)
+//! The event store: `data.db`, its one writer, and what reads it.
+//!
+//! ```text
+//! samples, notices ──> recorder ──Write──> Store ──queue──> writer's thread ──> data.db <── query (any process)
+//! ```
+//!
+//! Only events are stored, with the samples that explain them. [`Store::write`] never waits; the writer keeps
+//! what the disk does not take and tries again. Announcements follow the commit: [`Store::announce`].
+
+mod column;
+mod history;
+mod query;
+mod queue;
+mod recorder;
+mod recover;
+mod retention;
+mod row;
+mod schema;
+mod statement;
+mod thread;
+mod writer;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+pub use crate::config::Retention;
+pub use history::{Bucket, DaySummary, Summary};
+pub use query::{Capture, EventJson, Filter, Order, QueryError, Reader, StoredEvent, mark, open_for_pruning};
+pub use queue::{Full, LastSeen, MAX_EVENTS, MAX_SAMPLES, Write};
+pub use recorder::Recorder;
+pub use recover::{EVENTS_DIRECTORY, Recovered};
+pub use retention::{Pruned, Pruning, UNREVIEWED_ELEVATED_DAYS, plan as plan_pruning};
+pub use row::{EventRow, Incident, Interruption, Kind, PeakRow, Status, TierTimes};
+pub use schema::{APPLICATION_ID, FILE_NAME, VERSION};
+pub use thread::{Opened, Store};
+
+/// What the store is opened with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When this run of the daemon began, Unix ns.
+    pub started_ns: i64,
+    /// The boot's id; `None` where the system has none: then a reboot can't be told from a restart.
+    pub boot_id: Option<String>,
+    /// When the machine started, Unix ns; where it is known.
+    pub boot_time_ns: Option<i64>,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Yields an incident; [`random_incident`] but in tests.
+    pub random: fn() -> Incident,
+}
+
+/// Counters and states of the store. The writer's thread writes them, any thread reads them.
+#[derive(Debug, Default)]
+pub struct StoreStats {
+    /// Events committed; newer versions of one don't count.
+    pub events_stored: AtomicU64,
+    /// Attempts to open or write that failed.
+    pub errors: AtomicU64,
+    /// Samples and event rows that the full queue dropped.
+    pub dropped: AtomicU64,
+    /// Size of `data.db`, bytes; looked at every 30 s.
+    pub size_bytes: AtomicU64,
+    /// Whether the database is open.
+    pub open: AtomicBool,
+    /// Whether the last attempt succeeded.
+    pub healthy: AtomicBool,
+}
+
+/// Sixteen random bytes.
+#[must_use]
+pub fn random_incident() -> Incident {
+    let mut incident = [0; 16];
+    if getrandom::fill(&mut incident).is_err() {
+        // No system that runs this lacks a random source; unique is enough.
+        let now = crate::clock::now();
+        incident[..8].copy_from_slice(&now.unix_ns.to_le_bytes());
+        incident[8..].copy_from_slice(&now.awake_ns.to_le_bytes());
+    }
+    incident
+}

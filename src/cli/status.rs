@@ -1,0 +1,187 @@
+//! `pause-monitor status`: is the machine well, and is the daemon?
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::connect::connect;
+use super::{Context, Exit, output};
+use crate::clock;
+use crate::output::store::{DaySummary, Reader, Summary};
+use crate::sample::{Sample, Tier};
+use crate::wire::{self, Hello, Message, SampleLine};
+
+/// Say how the machine is now, and what the last day held
+///
+/// One line for a person, and the day below it. Exit code 4 where no daemon runs.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Status<'a> {
+    running: bool,
+    version: &'a str,
+    source: &'a str,
+    tier: &'a str,
+    degraded: bool,
+    stress: u8,
+    sample: SampleLine<'a>,
+    last_pause: Option<LastPause>,
+    day: DaySummary,
+}
+
+/// The last pause on record.
+#[derive(Serialize)]
+struct LastPause {
+    event: u64,
+    ended_at: String,
+    duration_s: f64,
+}
+
+/// Asks the daemon and the store.
+///
+/// # Errors
+/// Where no daemon runs, or it can't be asked.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(&context.data_dir)?;
+    let mut line = Vec::new();
+    connection.line(&mut line)?;
+    let first = line.clone();
+    let hello = match serde_json::from_slice(&first)
+        .context("the daemon does not say hello: is it of another version?")?
+    {
+        Message::Hello(hello) => hello,
+        _ => anyhow::bail!("the daemon does not say hello: is it of another version?"),
+    };
+    let latest = latest(&hello, &mut connection, &mut line)?;
+    let now_ns = clock::unix_ns();
+    let summary = match Reader::open(&context.data_dir)? {
+        Some(reader) => reader.summary(now_ns)?,
+        None => Summary::default(),
+    };
+    if args.json {
+        let last_pause = summary.last_pause.map(|(event, ended_ns, duration_s)| LastPause {
+            event,
+            ended_at: wire::rfc3339(ended_ns),
+            duration_s,
+        });
+        output::print_json(&Status {
+            running: true,
+            version: &hello.version,
+            source: &hello.source,
+            tier: latest.tier.as_str(),
+            degraded: latest.degraded,
+            stress: latest.stress.total(),
+            sample: (&latest).into(),
+            last_pause,
+            day: summary.day,
+        })?;
+    } else {
+        output::print(|out| print(out, &latest, &summary, now_ns))?;
+    }
+    Ok(Exit::Done.into())
+}
+
+/// The newest sample: of the hello's ring, else the next that comes.
+fn latest(
+    hello: &Hello<'_>,
+    connection: &mut super::connect::Connection,
+    line: &mut Vec<u8>,
+) -> anyhow::Result<Sample> {
+    if let Some(sample) = hello.ring.last().and_then(SampleLine::to_sample) {
+        return Ok(sample);
+    }
+    while connection.line(line)? {
+        if let Ok(Message::Sample(sample)) = serde_json::from_slice(line)
+            && let Some(sample) = sample.to_sample()
+        {
+            return Ok(sample);
+        }
+    }
+    Err(super::Failure::new(Exit::NotRunning, "the daemon ended").into())
+}
+
+fn print(out: &mut dyn Write, sample: &Sample, summary: &Summary, now_ns: i64) -> std::io::Result<()> {
+    let health = match sample.tier {
+        _ if sample.degraded => "Degraded",
+        Tier::Sentinel => "Healthy",
+        Tier::Elevated => "Elevated",
+        Tier::Critical => "Critical",
+    };
+    let mut parts = vec![health.to_owned(), format!("stress {}", sample.stress.total())];
+    let metrics = &sample.metrics;
+    if let (Some(load), Some(cores)) = (metrics.load_avg, metrics.cores) {
+        parts.push(format!("load {load:.1}/{cores}"));
+    }
+    if let Some(free) = metrics.memory_available_pct {
+        parts.push(format!("memory {free:.0} % free"));
+    }
+    parts.push(match summary.last_pause {
+        Some((_, ended_ns, _)) => format!("last pause {} ago", ago(now_ns.saturating_sub(ended_ns))),
+        None => "no pause on record".to_owned(),
+    });
+    writeln!(out, "{}", parts.join(" | "))?;
+    let day = &summary.day;
+    let count =
+        |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let unwatched = if day.unwatched_s >= 1.0 {
+        format!("{} unwatched", ago((day.unwatched_s * 1e9) as i64))
+    } else {
+        "watched all the time".to_owned()
+    };
+    writeln!(
+        out,
+        "last 24 h: {}, {}, {}, {}; {unwatched}",
+        count(day.pauses, "pause", "pauses"),
+        count(day.stalls, "stall", "stalls"),
+        count(day.episodes, "episode", "episodes"),
+        count(day.outages, "outage", "outages"),
+    )
+}
+
+/// A length of time in its largest unit.
+fn ago(ns: i64) -> String {
+    let seconds = ns.max(0) / 1_000_000_000;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{Metrics, Stress};
+
+    #[test]
+    fn the_first_line_is_what_a_person_wants_to_know() {
+        let metrics = Metrics {
+            load_avg: Some(3.4),
+            cores: Some(16),
+            memory_available_pct: Some(73.2),
+            ..Metrics::default()
+        };
+        let sample = Sample { metrics, stress: Stress::new([0, 3, 0, 0, 9, 0, 0, 0]), ..Sample::default() };
+        let hour = 3_600_000_000_000;
+        let summary = Summary {
+            last_pause: Some((8, 0, 1.5)),
+            day: DaySummary { pauses: 1, episodes: 2, unwatched_s: 600.0, ..DaySummary::default() },
+        };
+        let mut out = Vec::new();
+        print(&mut out, &sample, &summary, 2 * hour).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "Healthy | stress 12 | load 3.4/16 | memory 73 % free | last pause 2 h ago\n\
+             last 24 h: 1 pause, 0 stalls, 2 episodes, 0 outages; 10 min unwatched\n"
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! `pause-monitor stream`: the socket's lines on standard output.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::connect::connect;
+use super::{Context, Exit, Failure};
+
+/// Print what the daemon sees, as it sees it: JSON, a line each
+///
+/// The first line, hello, holds the samples of the last 30 seconds; then come samples, tier changes, gaps and
+/// what becomes of the source. What was printed to a file can be replayed: `analyze FILE`, or `daemon
+/// --source replay:FILE`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Leave the samples out: tier changes, gaps and the source only
+    #[arg(long)]
+    events: bool,
+    /// End after so many lines, the hello included
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+}
+
+/// Prints until the daemon ends, the count is reached or standard output is closed.
+///
+/// # Errors
+/// Where no daemon runs, or it ended.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let mut connection = connect(&context.data_dir)?;
+    let mut out = std::io::stdout().lock();
+    let mut line = Vec::new();
+    let mut left = args.count;
+    while connection.line(&mut line)? {
+        // The kind is the line's first member.
+        if args.events && line.starts_with(br#"{"type":"sample""#) {
+            continue;
+        }
+        out.write_all(&line)?;
+        out.flush()?;
+        if let Some(left) = &mut left {
+            *left -= 1;
+            if *left == 0 {
+                return Ok(Exit::Done.into());
+            }
+        }
+    }
+    Err(Failure::new(Exit::NotRunning, "the daemon ended").into())
+}

@@ -1,0 +1,424 @@
+//! What is valid: every key with its meaning, unit and range, and how it gets into a [`Config`].
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Value;
+use toml::de::{DeArray, DeValue};
+
+use super::values::{LogFormat, LogLevel, clipped, duration_text, names, parse_duration, quoted};
+use super::{Config, Scenario};
+
+/// The longest command, words; and the longest word, bytes.
+const WORDS: usize = 64;
+const WORD: usize = 4096;
+
+/// One setting.
+pub(super) struct Key {
+    /// Its section.
+    pub(super) section: &'static str,
+    /// Its name in the section.
+    pub(super) name: &'static str,
+    /// Both: `section.name`.
+    pub(super) path: &'static str,
+    /// What it means, for the commented file.
+    pub(super) meaning: &'static str,
+    kind: Kind,
+}
+
+/// How a setting is written, what it may be, and where it goes.
+enum Kind {
+    Time {
+        range: RangeInclusive<Duration>,
+        get: fn(&Config) -> Duration,
+        set: fn(&mut Config, Duration),
+    },
+    Whole {
+        unit: &'static str,
+        range: RangeInclusive<u32>,
+        get: fn(&Config) -> u32,
+        set: fn(&mut Config, u32),
+    },
+    Real {
+        range: RangeInclusive<f64>,
+        get: fn(&Config) -> f64,
+        set: fn(&mut Config, f64),
+    },
+    Word {
+        choices: fn() -> String,
+        get: fn(&Config) -> String,
+        set: fn(&mut Config, &str) -> Result<(), String>,
+    },
+    Command {
+        get: fn(&Config) -> &[String],
+        set: fn(&mut Config, Vec<String>),
+    },
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A key, so that its path is put together in one place.
+macro_rules! key {
+    ($section:literal, $name:literal, $meaning:literal, $kind:expr $(,)?) => {
+        Key {
+            section: $section,
+            name: $name,
+            path: concat!($section, ".", $name),
+            meaning: $meaning,
+            kind: $kind,
+        }
+    };
+}
+
+fn word<T: std::str::FromStr>(field: &mut T, text: &str) -> Result<(), String>
+where
+    T::Err: std::fmt::Display,
+{
+    *field = text.parse().map_err(|error: T::Err| error.to_string())?;
+    Ok(())
+}
+
+/// All settings, section by section, in the order in which they are shown.
+pub(super) static KEYS: &[Key] = &[
+    key!(
+        "source",
+        "kind",
+        "Where readings come from.",
+        Kind::Word {
+            choices: || format!(
+                "powermetrics (macOS), linux, replay:FILE, simulate:SCENARIO ({})",
+                names::<Scenario>()
+            ),
+            get: |config| config.source.to_string(),
+            set: |config, text| word(&mut config.source, text),
+        },
+    ),
+    key!(
+        "powermetrics",
+        "command",
+        "The sampler and its arguments. One of your own is run as it is: `interval` is not put into it.",
+        Kind::Command {
+            get: |config| &config.powermetrics.command,
+            set: |config, command| config.powermetrics.command = command,
+        },
+    ),
+    key!(
+        "powermetrics",
+        "interval",
+        "Time from one sample to the next. powermetrics takes 15 to 20 % of a core at 100ms.",
+        Kind::Time {
+            range: ms(100)..=secs(1),
+            get: |config| config.powermetrics.interval,
+            set: |config, value| config.powermetrics.interval = value,
+        },
+    ),
+    key!(
+        "pause",
+        "threshold_ratio",
+        "A sample is late when it took more than so many times the expected interval.",
+        Kind::Real {
+            // Not down to 1.2, where the latency factor begins: it is to rise up to this ratio.
+            range: 1.5..=100.0,
+            get: |config| config.pause.threshold_ratio,
+            set: |config, value| config.pause.threshold_ratio = value,
+        },
+    ),
+    key!(
+        "pause",
+        "min_duration",
+        "The shortest gap, in the machine or in the sampling, that is reported.",
+        Kind::Time {
+            range: ms(50)..=secs(60),
+            get: |config| config.pause.min_duration,
+            set: |config, value| config.pause.min_duration = value,
+        },
+    ),
+    key!(
+        "tiers",
+        "elevated",
+        "The tier ELEVATED begins at this stress score; below `critical`.",
+        Kind::Whole {
+            unit: "points",
+            range: 1..=99,
+            get: |config| config.tiers.elevated.into(),
+            // In range, so it fits.
+            set: |config, value| config.tiers.elevated = value as u8,
+        },
+    ),
+    key!(
+        "tiers",
+        "critical",
+        "The tier CRITICAL begins at this stress score.",
+        Kind::Whole {
+            unit: "points",
+            range: 2..=100,
+            get: |config| config.tiers.critical.into(),
+            // In range, so it fits.
+            set: |config, value| config.tiers.critical = value as u8,
+        },
+    ),
+    key!(
+        "tiers",
+        "deescalation",
+        "Time below a tier's threshold before it goes one tier down.",
+        Kind::Time {
+            range: ms(100)..=secs(600),
+            get: |config| config.tiers.deescalation,
+            set: |config, value| config.tiers.deescalation = value,
+        },
+    ),
+    key!(
+        "tiers",
+        "peak_tracking",
+        "How often the stored row of an open episode follows a rising peak.",
+        Kind::Time {
+            range: secs(1)..=secs(3600),
+            get: |config| config.tiers.peak_tracking,
+            set: |config, value| config.tiers.peak_tracking = value,
+        },
+    ),
+    key!(
+        "tiers",
+        "max_episode",
+        "An episode as long as this is closed, and continued as a new one.",
+        Kind::Time {
+            range: secs(60)..=secs(86_400),
+            get: |config| config.tiers.max_episode,
+            set: |config, value| config.tiers.max_episode = value,
+        },
+    ),
+    key!(
+        "ring",
+        "seconds",
+        "How far back the samples go that are kept with a pause.",
+        Kind::Whole {
+            unit: "seconds",
+            range: 5..=300,
+            get: |config| config.ring.seconds,
+            set: |config, value| config.ring.seconds = value,
+        },
+    ),
+    key!(
+        "retention",
+        "events_days",
+        "Reviewed and dismissed events are removed after this.",
+        Kind::Whole {
+            unit: "days",
+            range: 1..=3650,
+            get: |config| config.retention.events_days,
+            set: |config, value| config.retention.events_days = value,
+        },
+    ),
+    key!(
+        "retention",
+        "forensics_days",
+        "Evidence, and an event's samples away from its peak, are removed after this.",
+        Kind::Whole {
+            unit: "days",
+            range: 1..=3650,
+            get: |config| config.retention.forensics_days,
+            set: |config, value| config.retention.forensics_days = value,
+        },
+    ),
+    key!(
+        "retention",
+        "max_db_mb",
+        "The database is kept below this size: the oldest samples go first.",
+        Kind::Whole {
+            unit: "MB",
+            range: 10..=100_000,
+            get: |config| config.retention.max_db_mb,
+            set: |config, value| config.retention.max_db_mb = value,
+        },
+    ),
+    key!(
+        "log",
+        "level",
+        "The least important message that is logged.",
+        Kind::Word {
+            choices: names::<LogLevel>,
+            get: |config| config.log.level.as_str().to_owned(),
+            set: |config, text| word(&mut config.log.level, text),
+        },
+    ),
+    key!(
+        "log",
+        "format",
+        "Log lines for people (text) or for programs (json).",
+        Kind::Word {
+            choices: names::<LogFormat>,
+            get: |config| config.log.format.as_str().to_owned(),
+            set: |config, text| word(&mut config.log.format, text),
+        },
+    ),
+];
+
+impl Key {
+    /// Puts what is written into `config`, or says in one line why not.
+    pub(super) fn set(&self, config: &mut Config, value: &DeValue<'_>) -> Result<(), String> {
+        match &self.kind {
+            Kind::Time { range, set, .. } => set(config, time(value, range)?),
+            Kind::Whole { range, set, .. } => set(config, whole(value, range)?),
+            Kind::Real { range, set, .. } => set(config, real(value, range)?),
+            Kind::Word { choices, set, .. } => match value {
+                DeValue::String(text) => set(config, text)?,
+                other => return Err(format!("{}: write one of {}, in quotes", found(other), choices())),
+            },
+            Kind::Command { set, .. } => set(config, command(value)?),
+        }
+        Ok(())
+    }
+
+    /// The value in force, as it would be written.
+    pub(super) fn get(&self, config: &Config) -> Value {
+        match &self.kind {
+            Kind::Time { get, .. } => Value::String(duration_text(get(config))),
+            Kind::Whole { get, .. } => Value::Integer(get(config).into()),
+            Kind::Real { get, .. } => Value::Float(get(config)),
+            Kind::Word { get, .. } => Value::String(get(config)),
+            Kind::Command { get, .. } => {
+                Value::Array(get(config).iter().cloned().map(Value::String).collect())
+            }
+        }
+    }
+
+    /// What the value may be, with its unit, for the commented file.
+    pub(super) fn range(&self) -> String {
+        match &self.kind {
+            Kind::Time { range, .. } => format!("Range {}", times(range)),
+            Kind::Whole { unit, range, .. } => format!("Range {}–{} {unit}", range.start(), range.end()),
+            Kind::Real { range, .. } => format!("Range {}–{}", range.start(), range.end()),
+            Kind::Word { choices, .. } => format!("One of {}", choices()),
+            Kind::Command { .. } => "A list of texts, run without a shell".to_owned(),
+        }
+    }
+}
+
+fn times(range: &RangeInclusive<Duration>) -> String {
+    format!("{}–{}", duration_text(*range.start()), duration_text(*range.end()))
+}
+
+/// What stands there, for a message about its type.
+fn found(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{} is text", quoted(text)),
+        DeValue::Integer(number) => format!("{} is a number", clipped(&number.to_string())),
+        DeValue::Float(number) => format!("{} is a number", clipped(number.as_str())),
+        DeValue::Boolean(value) => format!("{value} is a boolean"),
+        DeValue::Datetime(_) => "this is a date or time".to_owned(),
+        DeValue::Array(_) => "this is a list".to_owned(),
+        DeValue::Table(_) => "this is a section".to_owned(),
+    }
+}
+
+fn time(value: &DeValue<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    const HOW: &str = "write a duration as text, like \"250ms\", \"5s\", \"1m30s\" or \"1h\"";
+    let text = match value {
+        DeValue::String(text) => text,
+        DeValue::Integer(number) => {
+            return Err(format!("{} has no unit: {HOW}", clipped(&number.to_string())));
+        }
+        DeValue::Float(number) => return Err(format!("{} has no unit: {HOW}", clipped(number.as_str()))),
+        other => return Err(format!("{}: {HOW}", found(other))),
+    };
+    let time = match parse_duration(text) {
+        Some(time) => time,
+        None if text.trim().parse::<f64>().is_ok() => {
+            return Err(format!("{} has no unit: {HOW}", quoted(text)));
+        }
+        None => return Err(format!("{} is no duration: {HOW}", quoted(text))),
+    };
+    if !range.contains(&time) {
+        return Err(format!("{} is out of range {}", clipped(text), times(range)));
+    }
+    if time.subsec_nanos() % 1_000_000 != 0 {
+        return Err(format!("{} is finer than a millisecond: write whole ones", clipped(text)));
+    }
+    Ok(time)
+}
+
+fn whole(value: &DeValue<'_>, range: &RangeInclusive<u32>) -> Result<u32, String> {
+    let number = match value {
+        DeValue::Integer(number) => number,
+        DeValue::Float(number) => {
+            return Err(format!(
+                "{} is no whole number: write one, {}–{}",
+                clipped(number.as_str()),
+                range.start(),
+                range.end()
+            ));
+        }
+        other => {
+            return Err(format!(
+                "{}: write a whole number, {}–{}, without quotes",
+                found(other),
+                range.start(),
+                range.end()
+            ));
+        }
+    };
+    // What does not even fit is out of range as well.
+    u32::from_str_radix(number.as_str(), number.radix())
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            format!("{} is out of range {}–{}", clipped(&number.to_string()), range.start(), range.end())
+        })
+}
+
+fn real(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, String> {
+    let (text, number) = match value {
+        DeValue::Integer(number) => (
+            number.to_string(),
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64),
+        ),
+        DeValue::Float(number) => (number.as_str().to_owned(), number.as_str().parse().ok()),
+        other => {
+            return Err(format!(
+                "{}: write a number, {}–{}, without quotes",
+                found(other),
+                range.start(),
+                range.end()
+            ));
+        }
+    };
+    // `nan` is in no range.
+    number
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("{} is out of range {}–{}", clipped(&text), range.start(), range.end()))
+}
+
+fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    const HOW: &str =
+        "write the program and its arguments as a list of texts, like [\"powermetrics\", \"-i\", \"100\"]";
+    let DeValue::Array(list) = value else { return Err(format!("{}: {HOW}", found(value))) };
+    if list.is_empty() {
+        return Err(format!("the list is empty: {HOW}"));
+    }
+    if list.len() > WORDS {
+        return Err(format!("{} words are more than {WORDS}", list.len()));
+    }
+    let words = words(list).map_err(|other| format!("{other}: {HOW}"))?;
+    match words.iter().find(|word| word.contains('\0') || word.len() > WORD) {
+        _ if words.first().is_some_and(|program| program.trim().is_empty()) => {
+            Err(format!("the program's name is empty: {HOW}"))
+        }
+        Some(word) => Err(format!("{} has a NUL in it, or is longer than {WORD} bytes", quoted(word))),
+        None => Ok(words),
+    }
+}
+
+fn words(list: &DeArray<'_>) -> Result<Vec<String>, String> {
+    list.iter()
+        .map(|word| match word.get_ref() {
+            DeValue::String(text) => Ok(text.clone().into_owned()),
+            other => Err(found(other)),
+        })
+        .collect()
+}

@@ -1,0 +1,347 @@
+//! The daemon: source → engine → outputs, from start to shutdown.
+
+pub mod handover;
+mod hub;
+pub mod lock;
+pub mod logging;
+pub mod player;
+mod sampling;
+mod signals;
+
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{sleep, timeout};
+
+use crate::clock;
+use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
+use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
+use crate::output::socket::{Socket, SocketError};
+use crate::output::store::{Options, Recorder, Store, random_incident};
+use crate::source::host;
+use crate::source::replay::Speed;
+use crate::wire;
+
+use hub::{Hub, Identity};
+use lock::{Lock, LockError};
+use sampling::{CantStart, Command, Plan, Sampling};
+
+/// How long each stage of the shutdown may take; together less than 5 s.
+const SAMPLING_ENDS: Duration = Duration::from_millis(1_800);
+const CLIENTS_END: Duration = Duration::from_millis(300);
+const STORE_ENDS: Duration = Duration::from_millis(1_500);
+/// A source that takes longer than this to start is told of.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why the daemon ended other than well.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Another daemon runs on the data directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The source can't start.
+    #[error(transparent)]
+    Source(#[from] CantStart),
+    /// The socket can't be made.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The sampling thread panicked.
+    #[error("the sampling thread failed, which is a fault of this program: please report what it said")]
+    Failed,
+    /// The system refuses something that is needed.
+    #[error("{0}: {1}")]
+    System(&'static str, #[source] std::io::Error),
+}
+
+/// How the daemon is run, besides the configuration.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where things are.
+    pub paths: Paths,
+    /// What the command line said; it still counts when the configuration is read again.
+    pub overrides: Overrides,
+    /// Go on without the source where it can't start.
+    pub allow_degraded: bool,
+    /// The pace of a recording or simulation.
+    pub speed: Speed,
+}
+
+/// The engine's settings of a configuration.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let (origin, nominal_ns) = match config.source {
+        SourceKind::Powermetrics => (Origin::Child, ns(config.powermetrics.interval)),
+        SourceKind::Linux => (Origin::Own, FAST_PATH_NS),
+        SourceKind::Replay(_) | SourceKind::Simulate(_) => (Origin::Recording, FAST_PATH_NS),
+    };
+    Settings {
+        origin,
+        nominal_ns,
+        min_duration_ns: ns(config.pause.min_duration),
+        threshold_ratio: config.pause.threshold_ratio,
+        tiers: Thresholds {
+            elevated: config.tiers.elevated,
+            critical: config.tiers.critical,
+            deescalation_ns: ns(config.tiers.deescalation),
+        },
+        peak_tracking_ns: ns(config.tiers.peak_tracking),
+        max_episode_ns: ns(config.tiers.max_episode),
+        ring_ns: u64::from(config.ring.seconds) * 1_000_000_000,
+    }
+}
+
+/// Runs the daemon until it is told to stop or its recording ends.
+///
+/// # Errors
+/// Where it can't start.
+pub fn run(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| DaemonError::System("the runtime can't start", error))?;
+    let result = runtime.block_on(serve(loaded, run));
+    // Tasks that wait for a client or a commit are not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// What ends the daemon, or interrupts it.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT; its name.
+    async fn stop(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
+    let config = &loaded.config;
+    let system = |what| move |error| DaemonError::System(what, error);
+    let mut signals = Signals::listen().map_err(system("signals can't be listened for"))?;
+    raise_descriptor_limit();
+    let directory = &run.paths.data_dir;
+    run.paths.create_dir(directory).map_err(system("the data directory"))?;
+    let _lock = Lock::take(directory)?;
+    // SAFETY: it takes nothing and always succeeds.
+    let us = unsafe { libc::geteuid() };
+    let owner = run.paths.owner.map_or(us, |owner| owner.uid);
+    let ring_length = config.ring.seconds as usize * 10;
+    let socket = Socket::bind(directory, owner, ring_length)?;
+    let info = host::info();
+    let options = Options {
+        started_ns: clock::unix_ns(),
+        boot_id: host::boot_id(),
+        boot_time_ns: info.boot_time_s.map(|seconds| seconds.saturating_mul(1_000_000_000)),
+        retention: config.retention,
+        random: random_incident,
+    };
+    let (store, opened) = Store::open(directory, options).map_err(system("the store can't start"))?;
+    hand_over(&run.paths, &socket);
+
+    let settings = settings(config);
+    let engine = Engine::new(settings, opened.next_event_id);
+    let (outlet, inlet) = handover::channel();
+    let (commands, obeyed) = sync_channel(16);
+    let mut sampling = Sampling::start(plan(config, run), engine, outlet, obeyed)
+        .map_err(system("the sampling thread can't start"))?;
+    let identity = Identity {
+        source: config.source.as_str(),
+        host: host::host_name(),
+        interval_ms: wire::ms(settings.nominal_ns),
+        cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        thresholds: thresholds(&settings),
+    };
+    let recorder = Recorder::new(Duration::from_secs(u64::from(config.ring.seconds)), random_incident);
+    let mut hub = Hub::new(inlet, socket, store, recorder, identity, commands.clone(), opened.recovered);
+
+    let outcome = match start(&mut sampling, &mut signals, &mut hub).await {
+        Started::Stopped(why) => Ok(why),
+        Started::Failed(why) => Err(DaemonError::from(why)),
+        Started::Delivers => {
+            tracing::info!(
+                "watching with the source {}; events and socket are in {}",
+                config.source.as_str(),
+                directory.display()
+            );
+            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands).await)
+        }
+    };
+    let reason = outcome.as_ref().map_or("the source can't start", |why| why);
+    let sound = stop(sampling, hub, signals, reason).await;
+    outcome?;
+    if sound { Ok(()) } else { Err(DaemonError::Failed) }
+}
+
+/// Descriptors wanted: three for each of 256 processes, one for each of 256 clients, and some.
+const DESCRIPTORS: libc::rlim_t = 4_096;
+
+/// Raises the soft limit of descriptors, which is as low as 256 under launchd, as far as is permitted.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit to fill and to read.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < DESCRIPTORS {
+            limit.rlim_cur = DESCRIPTORS.min(limit.rlim_max);
+            // Refused, it goes on with fewer.
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+/// Under sudo the files are the invoking user's.
+fn hand_over(paths: &Paths, socket: &Socket) {
+    let directory = &paths.data_dir;
+    let files = ["data.db", "data.db-wal", "data.db-shm", lock::FILE_NAME].map(|name| directory.join(name));
+    for file in files.iter().map(PathBuf::as_path).chain([socket.path()]) {
+        if file.exists()
+            && let Err(error) = paths.own(file)
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+fn plan(config: &Config, run: &Run) -> Plan {
+    match &config.source {
+        SourceKind::Powermetrics => Plan::Powermetrics {
+            command: config.powermetrics.command.clone(),
+            allow_degraded: run.allow_degraded,
+        },
+        SourceKind::Linux => Plan::Linux,
+        SourceKind::Replay(path) => Plan::Replay(path.clone(), run.speed),
+        SourceKind::Simulate(scenario) => Plan::Simulate(*scenario, run.speed),
+    }
+}
+
+fn thresholds(settings: &Settings) -> wire::Thresholds {
+    wire::Thresholds { elevated: settings.tiers.elevated, critical: settings.tiers.critical }
+}
+
+/// How the start went.
+enum Started {
+    Delivers,
+    Stopped(&'static str),
+    Failed(CantStart),
+}
+
+/// Waits for the source to deliver.
+async fn start(sampling: &mut Sampling, signals: &mut Signals, hub: &mut Hub) -> Started {
+    let Some(started) = sampling.started.take() else { return Started::Delivers };
+    tokio::pin!(started);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            answer = &mut started => return match answer {
+                Ok(Ok(())) => Started::Delivers,
+                Ok(Err(why)) => Started::Failed(why),
+                Err(_) => Started::Failed(CantStart("the sampling thread ended; the log says why".to_owned())),
+            },
+            why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return Started::Stopped(why),
+            () = hub.serve() => {}
+            () = sleep(PATIENCE), if !told => {
+                told = true;
+                tracing::info!("waiting for the source's first sample; it is given 10 s");
+            }
+        }
+    }
+}
+
+/// Serves until it is to end; why.
+async fn watch(
+    sampling: &mut Sampling,
+    signals: &mut Signals,
+    hub: &mut Hub,
+    run: &Run,
+    commands: &std::sync::mpsc::SyncSender<Command>,
+) -> &'static str {
+    loop {
+        tokio::select! {
+            why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return why,
+            () = sampling.ended() => return "the recording ended",
+            _ = signals.hangup.recv() => reload(run, hub, commands),
+            () = hub.serve() => {}
+        }
+    }
+}
+
+/// Reads the configuration again; a bad one is reported, and the old one stays.
+fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender<Command>) {
+    match crate::config::load(&run.paths, &run.overrides) {
+        Ok(loaded) => {
+            let settings = settings(&loaded.config);
+            if commands.try_send(Command::Configure(settings)).is_err() {
+                tracing::error!("the configuration was read again, but the sampling thread does not take it");
+                return;
+            }
+            hub.set_thresholds(thresholds(&settings));
+            tracing::info!(
+                "the configuration was read again: thresholds hold from the next sample on, all else from the next start"
+            );
+        }
+        Err(errors) => complain(&errors),
+    }
+}
+
+fn complain(errors: &ConfigErrors) {
+    for line in errors.to_string().lines() {
+        tracing::error!("{line}");
+    }
+    tracing::error!("the configuration was not taken; the old one stays in force");
+}
+
+/// Ends everything within 5 s, whatever hangs; a second signal ends it at once. False where the sampling thread
+/// had failed.
+async fn stop(mut sampling: Sampling, mut hub: Hub, mut signals: Signals, reason: &'static str) -> bool {
+    tracing::info!("stopping: {reason}");
+    let ending = async {
+        sampling.stop();
+        let ended = async {
+            tokio::select! {
+                () = sampling.ended() => {}
+                () = hub.serve() => {}
+            }
+        };
+        let ended = timeout(SAMPLING_ENDS, ended).await.is_ok();
+        if !ended {
+            tracing::warn!("the sampling thread hangs in its source and is left behind");
+        }
+        hub.finish().await;
+        let (mut socket, store) = hub.into_parts();
+        let clients = std::mem::take(socket.clients());
+        clients.close(CLIENTS_END).await;
+        drop(socket);
+        if !store.shutdown(reason, STORE_ENDS) {
+            tracing::error!("the disk did not take all that was to be written; what is missing is lost");
+        }
+        !(ended && sampling.failed())
+    };
+    tokio::select! {
+        sound = ending => {
+            tracing::info!("stopped");
+            sound
+        }
+        _ = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => {
+            tracing::warn!("stopped at once");
+            true
+        }
+    }
+}

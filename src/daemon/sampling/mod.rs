@@ -1,0 +1,319 @@
+//! The sampling thread: read, decode, engine, hand over. It waits for nothing but its source.
+
+mod child;
+#[cfg(target_os = "linux")]
+mod own;
+mod recorded;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::{oneshot, watch};
+
+use super::handover::{Handed, Outlet, SourceState};
+use super::signals::Continued;
+use crate::clock::{self, Stamp};
+use crate::config::Scenario;
+use crate::engine::{Engine, Settings};
+use crate::event::{EventId, Notice};
+use crate::heartbeat::Heartbeat;
+use crate::sample::{Reading, Reject, SourceInfo};
+use crate::source::host::Host;
+#[cfg(target_os = "linux")]
+use crate::source::linux::ActivityReader;
+use crate::source::replay::Speed;
+
+/// Where samples come from, as the daemon was told.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// A supervised child.
+    Powermetrics {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Go on without it where it can't start.
+        allow_degraded: bool,
+    },
+    /// This machine's kernel.
+    Linux,
+    /// A recording; `-` is standard input.
+    Replay(PathBuf, Speed),
+    /// A simulation.
+    Simulate(Scenario, Speed),
+}
+
+/// What the sampling thread is told.
+#[derive(Debug)]
+pub enum Command {
+    /// New thresholds.
+    Configure(Settings),
+    /// Events up to here are taken.
+    ReserveIds(EventId),
+}
+
+/// Why the source can't start: one line that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CantStart(pub String);
+
+/// The thread, from outside.
+#[derive(Debug)]
+pub struct Sampling {
+    /// Set to end it.
+    stop: Arc<AtomicBool>,
+    /// Told when it has started, or can't.
+    pub started: Option<oneshot::Receiver<Result<(), CantStart>>>,
+    /// Closed when it ends, whichever way.
+    ended: watch::Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Sampling {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where the system gives no thread or signal handler.
+    pub fn start(
+        plan: Plan,
+        engine: Engine,
+        outlet: Outlet,
+        commands: Receiver<Command>,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (tell, started) = oneshot::channel();
+        let (end, ended) = watch::channel(());
+        let continued = Continued::listen()?;
+        let thread = thread::Builder::new().name("sampling".into()).spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                // Dropped at the end of the thread, by a panic too.
+                let _end = end;
+                clock::be_a_users_program();
+                let sampler = Sampler {
+                    engine,
+                    outlet,
+                    commands,
+                    stop,
+                    notices: Vec::with_capacity(16),
+                    started: Some(tell),
+                    continued,
+                };
+                sampler.run(plan);
+            }
+        })?;
+        Ok(Self { stop, started: Some(started), ended, thread })
+    }
+
+    /// Asks it to end: open cases are decided and an open episode is closed.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until it ends: it was asked to, the recording is over, or it failed.
+    pub async fn ended(&mut self) {
+        while self.ended.changed().await.is_ok() {}
+    }
+
+    /// Whether it ended by a fault of the program; to be asked once it has ended.
+    #[must_use]
+    pub fn failed(self) -> bool {
+        // Its last value is dropped an instant before the thread is gone: this waits for that instant.
+        self.thread.join().is_err()
+    }
+}
+
+/// What all sources share.
+struct Sampler {
+    engine: Engine,
+    outlet: Outlet,
+    commands: Receiver<Command>,
+    stop: Arc<AtomicBool>,
+    notices: Vec<Notice>,
+    started: Option<oneshot::Sender<Result<(), CantStart>>>,
+    continued: Continued,
+}
+
+impl Sampler {
+    fn run(mut self, plan: Plan) {
+        match plan {
+            Plan::Powermetrics { command, allow_degraded } => match Live::new() {
+                Ok(live) => child::run(&mut self, live, command, allow_degraded),
+                Err(error) => self.cant_start(error.to_string()),
+            },
+            #[cfg(target_os = "linux")]
+            Plan::Linux => own::run(&mut self),
+            #[cfg(not(target_os = "linux"))]
+            Plan::Linux => self.cant_start(
+                "the source linux reads the Linux kernel's counters: use --source powermetrics here"
+                    .to_owned(),
+            ),
+            Plan::Replay(path, speed) => recorded::replay(&mut self, &path, speed),
+            Plan::Simulate(scenario, speed) => recorded::simulate(&mut self, scenario, speed),
+        }
+        self.outlet.wake();
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The source delivers, or is being done without.
+    fn is_started(&mut self) {
+        if let Some(started) = self.started.take() {
+            // Nobody waits any more where the daemon is being stopped.
+            let _ = started.send(Ok(()));
+        }
+    }
+
+    /// The source can't start; the thread ends.
+    fn cant_start(&mut self, why: String) {
+        if let Some(started) = self.started.take() {
+            let _ = started.send(Err(CantStart(why)));
+        }
+    }
+
+    /// Does what it was told since the last tick.
+    fn obey(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Configure(settings)) => self.engine.configure(&settings),
+                Ok(Command::ReserveIds(id)) => self.engine.reserve_ids(id),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Hands over what the engine reported.
+    fn tell(&mut self) {
+        for notice in self.notices.drain(..) {
+            self.outlet.push(Handed::Notice(notice));
+        }
+    }
+
+    /// Hands over what became of the source.
+    fn source(&mut self, state: SourceState, info: SourceInfo, detail: Option<String>) {
+        self.outlet.push(Handed::Source { time_ns: clock::unix_ns(), state, info, detail });
+        self.outlet.wake();
+    }
+
+    fn rejected(&mut self, reject: Reject) {
+        self.outlet.push(Handed::Rejected(reject));
+    }
+
+    /// Decides and closes what is open.
+    fn finish(&mut self, at: &Stamp) {
+        self.engine.finish(at, &mut self.notices);
+        self.tell();
+        self.outlet.wake();
+    }
+}
+
+/// What live sources have besides: a heartbeat, the fast path and the kernel's witness.
+struct Live {
+    heartbeat: Heartbeat,
+    host: Host,
+    #[cfg(target_os = "linux")]
+    activity: ActivityReader,
+}
+
+impl Live {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            heartbeat: Heartbeat::start()?,
+            host: Host::new(),
+            #[cfg(target_os = "linux")]
+            activity: ActivityReader::new(),
+        })
+    }
+
+    /// Takes in what came between two samples: the heartbeat, SIGCONT, commands.
+    fn listen(&mut self, sampler: &mut Sampler) {
+        sampler.obey();
+        if let Some(at_ns) = sampler.continued.take() {
+            sampler.engine.continued(at_ns);
+        }
+        let mut late = false;
+        while let Some(beat) = self.heartbeat.take() {
+            late |= beat.delay_ns >= LATE_NS;
+            sampler.engine.beat(&beat, &mut sampler.notices);
+        }
+        if late {
+            // The witness is asked at once, before what follows the gap blurs what was in it.
+            self.witness(sampler);
+        }
+    }
+
+    /// Asks the kernel what went on in the machine, where it can be asked.
+    #[cfg(target_os = "linux")]
+    fn witness(&mut self, sampler: &mut Sampler) {
+        if let Some(activity) = self.activity.read() {
+            sampler.engine.activity(&clock::now(), activity);
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn witness(&self, _: &Sampler) {}
+
+    /// Feeds the engine with a reading that came at `at`, and hands the sample over.
+    fn sample(&mut self, sampler: &mut Sampler, mut reading: Reading, at: &Stamp) {
+        self.host.read(&mut reading.metrics);
+        let overdue_ns = Some(self.heartbeat.overdue_ns());
+        let sample = sampler.engine.sample(&reading, at, overdue_ns, &mut sampler.notices);
+        sampler.outlet.push(Handed::Sample(sample));
+        sampler.tell();
+        sampler.outlet.wake();
+    }
+}
+
+/// A beat later than this may be a gap; the witness is cheap enough to be asked for less than one.
+const LATE_NS: u64 = 50_000_000;
+
+/// Absolute deadlines, one interval apart: a late tick does not shift the next ones.
+#[derive(Clone, Copy, Debug)]
+struct Ticks {
+    interval_ns: u64,
+    due_ns: u64,
+}
+
+impl Ticks {
+    /// Ticks from one interval after `now_ns` on.
+    fn new(interval_ns: u64, now_ns: u64) -> Self {
+        Self { interval_ns, due_ns: now_ns + interval_ns }
+    }
+
+    /// Whether the tick is due; then the next one is set.
+    fn due(&mut self, now_ns: u64) -> bool {
+        let Some(late) = now_ns.checked_sub(self.due_ns) else {
+            // A clock that stepped back takes the grid with it.
+            self.due_ns = self.due_ns.min(now_ns + self.interval_ns);
+            return false;
+        };
+        self.due_ns += self.interval_ns * (late / self.interval_ns + 1);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_tick_does_not_shift_the_next_ones() {
+        let mut ticks = Ticks::new(100, 1_000);
+        assert!(!ticks.due(1_099));
+        assert!(ticks.due(1_100));
+        assert!(ticks.due(1_290), "late by 90");
+        assert_eq!(ticks.due_ns, 1_300);
+        assert!(ticks.due(1_777), "those that were missed are not made up for");
+        assert_eq!(ticks.due_ns, 1_800);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_does_not_stop_the_ticks() {
+        let mut ticks = Ticks::new(100, 1_000_000);
+        assert!(!ticks.due(500));
+        assert!(ticks.due(600));
+    }
+}

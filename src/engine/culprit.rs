@@ -1,0 +1,350 @@
+//! Who built it up: each process's share of the stress points in the window, recent samples weighing more.
+//!
+//! A factor's points in a sample are dealt out to the listed processes by the factor's measure, m ÷ M, where M
+//! is the larger of the machine's total and the list's sum: what nobody listed did is nobody's blame.
+
+use crate::event::{Culprit, Evidence, Measure};
+use crate::sample::{Factor, Name, Process, Sample, TopList, WakeupsKind};
+
+use super::ring::Entry;
+
+/// Weights halve in so many ns.
+const HALF_LIFE_NS: f64 = 10e9;
+/// A culprit has at least this share.
+const LEAST_SHARE: f64 = 0.10;
+/// The first culprit has at least this share, or no process stands out.
+const FIRST_SHARE: f64 = 0.25;
+/// Below this weighted mean of all points nothing was built up.
+const LEAST_POINTS: f64 = 5.0;
+/// Culprits named at most.
+const MOST: usize = 5;
+
+/// One process's part of one factor in one sample, weighted.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    pid: i32,
+    name: Name,
+    factor: Factor,
+    points: f64,
+}
+
+/// Deals out the blame; keeps its working memory from one call to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Attribution {
+    parts: Vec<Part>,
+}
+
+impl Attribution {
+    /// The culprits of a window of samples, oldest first: by share, then pid. Empty where no process stands
+    /// out. The same window always gives the same list.
+    pub fn culprits<'a, W>(&mut self, window: W) -> Vec<Culprit>
+    where
+        W: DoubleEndedIterator<Item = &'a Entry> + Clone,
+    {
+        let Some(newest) = window.clone().next_back() else { return Vec::new() };
+        self.parts.clear();
+        let (mut weights, mut all_points) = (0.0, 0.0);
+        for entry in window.clone() {
+            let age_ns = newest.ring_ns.saturating_sub(entry.ring_ns) as f64;
+            let weight = (-age_ns / HALF_LIFE_NS).exp2();
+            weights += weight;
+            for factor in Factor::ALL {
+                let points = f64::from(entry.sample.stress.get(factor)) * weight;
+                if points == 0.0 {
+                    continue;
+                }
+                all_points += points;
+                let measure = measure(factor, &entry.sample);
+                let whole = total(measure, &entry.sample).max(list(measure, &entry.sample).sum());
+                for process in list(measure, &entry.sample).as_slice() {
+                    // Pids below 0 are totals of many processes (DEAD_TASKS), not somebody to blame.
+                    if process.pid >= 0 {
+                        let points = points * process.value / whole;
+                        self.parts.push(Part { pid: process.pid, name: process.name, factor, points });
+                    }
+                }
+            }
+        }
+        if all_points / weights < LEAST_POINTS {
+            return Vec::new();
+        }
+        let key = |part: &Part| (part.pid, part.name);
+        // Stable: parts of one process stay in the order of time, so that sums never depend on the sort.
+        self.parts.sort_by(|a, b| a.pid.cmp(&b.pid).then_with(|| a.name.as_str().cmp(b.name.as_str())));
+        let mut culprits: Vec<(Culprit, Factor)> = Vec::new();
+        for parts in self.parts.chunk_by(|a, b| key(a) == key(b)) {
+            let mut by_factor = [0.0; Factor::ALL.len()];
+            for part in parts {
+                by_factor[part.factor as usize] += part.points;
+            }
+            let share = by_factor.iter().sum::<f64>() / all_points;
+            if share < LEAST_SHARE {
+                continue;
+            }
+            let strongest = Factor::ALL
+                .into_iter()
+                .rev()
+                .max_by(|&a, &b| by_factor[a as usize].total_cmp(&by_factor[b as usize]));
+            let (Some(strongest), Some(first)) = (strongest, parts.first()) else { continue };
+            culprits.push((
+                Culprit {
+                    pid: first.pid,
+                    name: first.name,
+                    share: share.min(1.0),
+                    factors: by_factor.map(|points| (points / weights).round() as u8),
+                    evidence: Evidence { measure: Measure::Cpu, from: 0.0, to: 0.0 },
+                },
+                strongest,
+            ));
+        }
+        culprits.sort_by(|(a, _), (b, _)| b.share.total_cmp(&a.share).then(a.pid.cmp(&b.pid)));
+        culprits.truncate(MOST);
+        if culprits.first().is_none_or(|(first, _)| first.share < FIRST_SHARE) {
+            return Vec::new();
+        }
+        culprits
+            .into_iter()
+            .map(|(culprit, strongest)| Culprit {
+                evidence: evidence(&culprit, strongest, window.clone()),
+                ..culprit
+            })
+            .collect()
+    }
+}
+
+/// What a factor's points are dealt out by.
+fn measure(factor: Factor, sample: &Sample) -> Measure {
+    match factor {
+        Factor::Pageins => Measure::Pageins,
+        Factor::Io => Measure::Diskio,
+        Factor::Wakeups => Measure::Wakeups,
+        Factor::Load | Factor::Latency | Factor::Thermal | Factor::Gpu => Measure::Cpu,
+        Factor::Memory if sample.top.pageins.as_slice().is_empty() => Measure::Cpu,
+        Factor::Memory => Measure::Pageins,
+    }
+}
+
+fn list(measure: Measure, sample: &Sample) -> &TopList {
+    match measure {
+        Measure::Cpu => &sample.top.cpu,
+        Measure::Pageins => &sample.top.pageins,
+        Measure::Wakeups => &sample.top.wakeups,
+        Measure::Diskio => &sample.top.diskio,
+    }
+}
+
+fn total(measure: Measure, sample: &Sample) -> f64 {
+    let metrics = &sample.metrics;
+    match measure {
+        Measure::Cpu => metrics.cpu_ms_per_s,
+        Measure::Pageins => metrics.pageins_per_s,
+        Measure::Wakeups => match sample.wakeups_kind {
+            WakeupsKind::Idle => metrics.idle_wakeups_per_s,
+            WakeupsKind::Interrupt => metrics.intr_wakeups_per_s,
+        },
+        Measure::Diskio => metrics.io_per_s(),
+    }
+    .unwrap_or(0.0)
+}
+
+/// How the measure of the culprit's strongest factor moved: mean of the window's first third → last sample.
+fn evidence<'a, W>(culprit: &Culprit, strongest: Factor, window: W) -> Evidence
+where
+    W: DoubleEndedIterator<Item = &'a Entry> + Clone,
+{
+    let is_it = |process: &&Process| process.pid == culprit.pid && process.name == culprit.name;
+    let value = |measure: Measure, sample: &Sample| {
+        list(measure, sample).as_slice().iter().find(is_it).map_or(0.0, |process| process.value)
+    };
+    // Memory's measure may change within the window: page-ins where it ever had any.
+    let measure = match strongest {
+        Factor::Memory if window.clone().any(|entry| value(Measure::Pageins, &entry.sample) > 0.0) => {
+            Measure::Pageins
+        }
+        Factor::Memory => Measure::Cpu,
+        factor => window.clone().next_back().map_or(Measure::Cpu, |entry| measure(factor, &entry.sample)),
+    };
+    let third = (window.clone().count() / 3).max(1);
+    let from =
+        window.clone().take(third).map(|entry| value(measure, &entry.sample)).sum::<f64>() / third as f64;
+    let to = window.clone().next_back().map_or(0.0, |entry| value(measure, &entry.sample));
+    Evidence { measure, from, to }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sample::Stress;
+
+    /// A window at 10 Hz; `fill` makes each sample from its index.
+    fn window(len: u64, fill: impl Fn(u64, &mut Sample)) -> Vec<Entry> {
+        (0..len)
+            .map(|index| {
+                let mut sample = Sample { seq: index + 1, ..Sample::default() };
+                fill(index, &mut sample);
+                Entry { at_ns: index * 100_000_000, ring_ns: index * 100_000_000, sample }
+            })
+            .collect()
+    }
+
+    fn culprits(window: &[Entry]) -> Vec<Culprit> {
+        Attribution::default().culprits(window.iter())
+    }
+
+    fn points(factor: Factor, points: u8) -> Stress {
+        let mut all = [0; 8];
+        all[factor as usize] = points;
+        Stress::new(all)
+    }
+
+    #[test]
+    fn the_process_that_pages_in_is_blamed_with_the_evidence_of_it() {
+        let window = window(300, |index, sample| {
+            let rate = if index < 200 { 3.0 } else { 840.0 };
+            sample.stress = points(Factor::Pageins, if index < 200 { 0 } else { 30 });
+            sample.metrics.pageins_per_s = Some(rate + 60.0);
+            sample.top.pageins.offer(501, &Name::new("mds_stores"), rate);
+            sample.top.pageins.offer(9, &Name::new("bystander"), 60.0);
+        });
+        let culprits = culprits(&window);
+        assert_eq!(culprits.len(), 1, "the bystander has less than a tenth: {culprits:?}");
+        assert_eq!((culprits[0].pid, culprits[0].name.as_str()), (501, "mds_stores"));
+        assert!((culprits[0].share - 840.0 / 900.0).abs() < 1e-9, "{}", culprits[0].share);
+        assert_eq!(culprits[0].evidence.to_string(), "pageins 3/s → 840/s");
+        let scored: Vec<_> = culprits[0].scored().collect();
+        assert_eq!(scored.len(), 1);
+        assert_eq!(scored[0].0, Factor::Pageins);
+    }
+
+    #[test]
+    fn what_nobody_listed_did_is_nobodys_blame() {
+        let window = window(10, |_, sample| {
+            sample.stress = points(Factor::Pageins, 30);
+            sample.metrics.pageins_per_s = Some(1000.0);
+            sample.top.pageins.offer(1, &Name::new("a"), 240.0);
+        });
+        assert!(culprits(&window).is_empty(), "24 % of the blame does not stand out");
+    }
+
+    #[test]
+    fn a_calm_window_has_no_culprits() {
+        let window = window(300, |_, sample| {
+            sample.stress = points(Factor::Load, 4);
+            sample.top.cpu.offer(1, &Name::new("busy"), 900.0);
+        });
+        assert!(culprits(&window).is_empty(), "a mean of 4 points is nothing built up");
+    }
+
+    #[test]
+    fn dead_tasks_are_never_blamed() {
+        let window = window(10, |_, sample| {
+            sample.stress = points(Factor::Load, 20);
+            sample.metrics.cpu_ms_per_s = Some(1000.0);
+            sample.top.cpu.offer(-1, &Name::new("DEAD_TASKS"), 700.0);
+            sample.top.cpu.offer(7, &Name::new("alive"), 300.0);
+        });
+        let culprits = culprits(&window);
+        assert_eq!(culprits.len(), 1);
+        assert_eq!(culprits[0].pid, 7);
+        assert!((culprits[0].share - 0.3).abs() < 1e-9, "the dead keep their part: {}", culprits[0].share);
+    }
+
+    #[test]
+    fn memory_is_dealt_out_by_page_ins_where_there_are_any_else_by_cpu() {
+        let paging = window(10, |_, sample| {
+            sample.stress = points(Factor::Memory, 20);
+            sample.top.cpu.offer(1, &Name::new("cpu"), 900.0);
+            sample.top.pageins.offer(2, &Name::new("pager"), 5.0);
+        });
+        assert_eq!(culprits(&paging)[0].pid, 2);
+        assert_eq!(culprits(&paging)[0].evidence.measure, Measure::Pageins);
+        let computing = window(10, |_, sample| {
+            sample.stress = points(Factor::Memory, 20);
+            sample.top.cpu.offer(1, &Name::new("cpu"), 900.0);
+        });
+        assert_eq!(culprits(&computing)[0].pid, 1);
+    }
+
+    #[test]
+    fn what_is_recent_weighs_more_and_halves_in_ten_seconds() {
+        let window = window(101, |index, sample| {
+            let pid = if index == 0 { 1 } else { 2 };
+            if index == 0 || index == 100 {
+                sample.stress = points(Factor::Load, 30);
+                sample.top.cpu.offer(pid, &Name::EMPTY, 100.0);
+            }
+        });
+        let mut entries = vec![window[0], window[100]];
+        let found = culprits(&entries);
+        assert_eq!(found.iter().map(|culprit| culprit.pid).collect::<Vec<_>>(), [2, 1]);
+        assert!((found[0].share - 2.0 / 3.0).abs() < 1e-9);
+        entries.pop();
+        assert_eq!(culprits(&entries)[0].pid, 1);
+    }
+
+    #[test]
+    fn one_pid_with_two_names_is_two_processes() {
+        let window = window(2, |index, sample| {
+            sample.stress = points(Factor::Load, 30);
+            sample.top.cpu.offer(7, &Name::new(if index == 0 { "old" } else { "new" }), 100.0);
+        });
+        assert_eq!(culprits(&window).len(), 2);
+    }
+
+    #[test]
+    fn at_most_five_are_named_by_share_then_pid() {
+        let window = window(1, |_, sample| {
+            sample.stress = Stress::new([30, 0, 0, 0, 10, 0, 0, 30]);
+            for pid in [11, 12] {
+                sample.top.cpu.offer(pid, &Name::EMPTY, 1.0);
+                sample.top.pageins.offer(pid + 10, &Name::EMPTY, 1.0);
+                sample.top.diskio.offer(10, &Name::EMPTY, 1.0);
+            }
+            sample.top.pageins.offer(10, &Name::EMPTY, 2.0);
+        });
+        let found = culprits(&window);
+        let pids: Vec<_> = found.iter().map(|culprit| culprit.pid).collect();
+        assert_eq!(pids, [10, 11, 12, 21, 22]);
+    }
+
+    prop_compose! {
+        fn any_sample()(
+            points in prop::array::uniform8(0u8..=30),
+            processes in prop::collection::vec((0i32..8, 0.0..1e6f64, 0usize..4), 0..12),
+        ) -> Sample {
+            let mut sample = Sample { stress: Stress::new(points), ..Sample::default() };
+            for (pid, value, which) in processes {
+                let list = match which {
+                    0 => &mut sample.top.cpu,
+                    1 => &mut sample.top.pageins,
+                    2 => &mut sample.top.wakeups,
+                    _ => &mut sample.top.diskio,
+                };
+                list.offer(pid, &Name::EMPTY, value);
+            }
+            sample
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_legal_and_the_same_input_gives_the_same_list(
+            samples in prop::collection::vec(any_sample(), 0..50),
+        ) {
+            let window: Vec<Entry> = samples
+                .into_iter()
+                .enumerate()
+                .map(|(index, sample)| (index as u64 * 100_000_000, sample))
+                .map(|(at_ns, sample)| Entry { at_ns, ring_ns: at_ns, sample })
+                .collect();
+            let found = culprits(&window);
+            prop_assert!(found.len() <= MOST);
+            prop_assert!(found.iter().map(|culprit| culprit.share).sum::<f64>() <= 1.0 + 1e-9);
+            prop_assert!(found.iter().all(|culprit| culprit.share >= LEAST_SHARE));
+            prop_assert!(found.is_sorted_by(|a, b| (b.share, a.pid) <= (a.share, b.pid)));
+            prop_assert_eq!(found, culprits(&window));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Episodes: the time from leaving SENTINEL to returning to it, with its peak.
+
+use crate::event::{Episode, EventId, Notice, Peak};
+use crate::sample::{Sample, Tier};
+
+use super::culprit::Attribution;
+use super::ring::Ring;
+
+/// When an open episode's row is brought up to date, and when it is closed whatever happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// `tiers.peak_tracking`, ns.
+    pub peak_tracking_ns: u64,
+    /// `tiers.max_episode`, ns.
+    pub max_episode_ns: u64,
+}
+
+/// The open episode.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// What the outputs are told of it.
+    episode: Episode,
+    /// When it began on the engine's time line, ns.
+    start_ns: u64,
+    /// The sample that opened it.
+    opening_seq: u64,
+    /// When its row was last written, ns on the time line.
+    written_ns: u64,
+    /// The score that was written.
+    written_score: u8,
+}
+
+impl Open {
+    /// Opens an episode at the newest sample of the ring.
+    pub fn begin(
+        id: EventId,
+        at_ns: u64,
+        sample: &Sample,
+        ring: &Ring,
+        blame: &mut Attribution,
+        notices: &mut Vec<Notice>,
+    ) -> Self {
+        let open = Self {
+            episode: Episode {
+                id,
+                started_ns: sample.time_ns,
+                ended_ns: None,
+                duration_ns: None,
+                continued: false,
+                peak: peak(sample, sample.tier, ring, blame),
+            },
+            start_ns: at_ns,
+            opening_seq: sample.seq,
+            written_ns: at_ns,
+            written_score: sample.stress.total(),
+        };
+        notices.push(Notice::EpisodeOpened(open.episode.clone()));
+        open
+    }
+
+    /// Its event.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        self.episode.id
+    }
+
+    /// The sample that opened it.
+    #[must_use]
+    pub fn opening_seq(&self) -> u64 {
+        self.opening_seq
+    }
+
+    /// The pause that its first sample was the end of is where it really began.
+    pub fn begun_by_pause(&mut self, start_ns: u64, started_unix_ns: i64, notices: &mut Vec<Notice>) {
+        self.start_ns = start_ns.min(self.start_ns);
+        self.episode.started_ns = started_unix_ns.min(self.episode.started_ns);
+        notices.push(Notice::EpisodeChanged(self.episode.clone()));
+    }
+
+    /// Takes a sample into it: the peak is kept, and written at once on a higher tier, else now and then.
+    pub fn step(
+        &mut self,
+        at_ns: u64,
+        sample: &Sample,
+        ring: &Ring,
+        blame: &mut Attribution,
+        rules: &Rules,
+        notices: &mut Vec<Notice>,
+    ) {
+        let highest = self.episode.peak.tier.max(sample.tier);
+        let higher = highest > self.episode.peak.tier;
+        // A peak that came out of the blue has nobody to blame yet; an equal one after it may have.
+        let peak_score = self.episode.peak.stress.total();
+        let score = sample.stress.total();
+        if score > peak_score || (score == peak_score && self.episode.peak.culprits.is_empty()) {
+            self.episode.peak = peak(sample, highest, ring, blame);
+        }
+        self.episode.peak.tier = highest;
+        let risen = self.episode.peak.stress.total() > self.written_score;
+        if higher || (risen && at_ns.saturating_sub(self.written_ns) >= rules.peak_tracking_ns) {
+            self.written_ns = at_ns;
+            self.written_score = self.episode.peak.stress.total();
+            notices.push(Notice::EpisodeChanged(self.episode.clone()));
+        }
+    }
+
+    /// Whether it has lasted as long as an episode may.
+    #[must_use]
+    pub fn too_long(&self, at_ns: u64, rules: &Rules) -> bool {
+        at_ns.saturating_sub(self.start_ns) >= rules.max_episode_ns
+    }
+
+    /// Closes it.
+    pub fn end(mut self, at_ns: u64, unix_ns: i64, continued: bool, notices: &mut Vec<Notice>) {
+        self.episode.ended_ns = Some(unix_ns.max(self.episode.started_ns));
+        self.episode.duration_ns = Some(at_ns.saturating_sub(self.start_ns));
+        self.episode.continued = continued;
+        notices.push(Notice::EpisodeClosed(self.episode));
+    }
+}
+
+fn peak(sample: &Sample, tier: Tier, ring: &Ring, blame: &mut Attribution) -> Peak {
+    Peak {
+        time_ns: sample.time_ns,
+        seq: sample.seq,
+        stress: sample.stress,
+        tier,
+        top: sample.top,
+        culprits: blame.culprits(ring.iter()),
+    }
+}

@@ -1,0 +1,450 @@
+//! Gaps and their verdicts: who stood still, and for how long.
+//!
+//! A late heartbeat opens a case. Samples and witnesses that follow decide it; ARCHITECTURE.md draws the state
+//! machine. All times are ns on the engine's own time line unless they say otherwise.
+
+use std::collections::VecDeque;
+
+use crate::event::Verdict;
+use crate::sample::Activity;
+
+use super::timeline::Moment;
+use super::witness::Witness;
+
+/// The heartbeat's period, ns.
+pub const BEAT_NS: u64 = 20_000_000;
+/// A gap that no sample follows is reported so long after the heartbeat woke, ns.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// What begins so soon after a wake is still the waking, and a delay so long is more than that, ns.
+const WAKING_NS: u64 = 5_000_000_000;
+/// On-time samples that must have come before their sum can bear witness: one may have been finished before
+/// the gap, another under way.
+const LEAST_SAMPLES: u32 = 3;
+/// Cases open at once; more than that are put together.
+const MOST_CASES: usize = 16;
+/// Late beats remembered. One that is late by less than a period is jitter: on a busy machine every beat is
+/// late by a few ms, and their sum is nobody's gap.
+const BEATS: usize = 512;
+/// Samples remembered: as many as the sampler's pipe can have held back, and some.
+const ARRIVALS: usize = 64;
+const LEAST_DELAY_NS: u64 = BEAT_NS;
+
+/// What the judge goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// `pause.min_duration`, ns.
+    pub min_duration_ns: u64,
+    /// `pause.threshold_ratio`.
+    pub threshold_ratio: f64,
+    /// The sampler is another process, so its samples can witness that the rest went on.
+    pub external: bool,
+}
+
+/// A sample as the judge sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed {
+    /// Its number.
+    pub seq: u64,
+    /// When it arrived.
+    pub at_ns: u64,
+    /// When it arrived, Unix ns.
+    pub unix_ns: i64,
+    /// Its own interval.
+    pub interval_ns: u64,
+    /// The interval expected of it.
+    pub expected_ns: u64,
+    /// Later than the threshold.
+    pub late: bool,
+    /// The first after a start, a restart or a wake: nothing can be said of its interval.
+    pub first: bool,
+    /// Only the fast path answered.
+    pub degraded: bool,
+}
+
+impl Observed {
+    fn began_ns(&self) -> u64 {
+        self.at_ns.saturating_sub(self.interval_ns)
+    }
+}
+
+/// A decided case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judgement {
+    /// Whose fault.
+    pub verdict: Verdict,
+    /// Confirmed by a second witness.
+    pub certain: bool,
+    /// When it began.
+    pub start_ns: u64,
+    /// When it ended.
+    pub end_ns: u64,
+    /// When it ended, Unix ns.
+    pub ended_unix_ns: i64,
+    /// Time lost; for sleep, time asleep.
+    pub duration_ns: u64,
+    /// Time asleep in it.
+    pub asleep_ns: u64,
+    /// The sample that ended it; `None` where none came.
+    pub seq: Option<u64>,
+}
+
+/// An undecided case: the heartbeat was late.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    start_ns: u64,
+    end_ns: u64,
+    ended_unix_ns: i64,
+    delays_ns: u64,
+    asleep_ns: u64,
+    /// The late sample that followed.
+    late_seq: Option<u64>,
+    /// The first sample that followed.
+    first_seq: Option<u64>,
+    /// On-time samples since it began, and their intervals' sum.
+    on_time: u32,
+    on_time_ns: u64,
+    /// A sample followed that can't say how long its interval was.
+    restarted: bool,
+}
+
+impl Case {
+    /// A sample came since it began.
+    fn hear(&mut self, observed: &Observed) {
+        self.first_seq.get_or_insert(observed.seq);
+        if observed.first {
+            self.restarted = true;
+        } else if observed.late && observed.began_ns() < self.end_ns {
+            self.late_seq.get_or_insert(observed.seq);
+        } else {
+            self.on_time += 1;
+            self.on_time_ns = self.on_time_ns.saturating_add(observed.interval_ns);
+        }
+    }
+}
+
+/// The judge.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    cases: Vec<Case>,
+    /// The last samples, newest last: some may have come before the late heartbeat that opens a case.
+    arrivals: VecDeque<Observed>,
+    beats: Beats,
+    witness: Witness,
+    /// Time asleep that no beat has accounted for yet.
+    slept_ns: u64,
+    woke_at_ns: Option<u64>,
+    continued_at_ns: Option<u64>,
+    /// When the last complete sample came, or the source was started.
+    last_sample_ns: u64,
+    /// A complete sample has come since the source was started.
+    heard: bool,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self {
+            cases: Vec::with_capacity(MOST_CASES),
+            arrivals: VecDeque::with_capacity(ARRIVALS),
+            beats: Beats::default(),
+            witness: Witness::default(),
+            slept_ns: 0,
+            woke_at_ns: None,
+            continued_at_ns: None,
+            last_sample_ns: 0,
+            heard: false,
+        }
+    }
+}
+
+impl Judge {
+    /// The clocks say that the machine slept until this moment.
+    pub fn woke(&mut self, moment: Moment) {
+        self.slept_ns = self.slept_ns.saturating_add(moment.asleep_ns);
+        self.woke_at_ns = Some(moment.at_ns);
+    }
+
+    /// SIGCONT came: somebody had stopped this process.
+    pub fn continued(&mut self, at_ns: u64) {
+        self.continued_at_ns = Some(at_ns);
+    }
+
+    /// The kernel's counters at a moment.
+    pub fn activity(&mut self, at_ns: u64, activity: Activity) {
+        self.witness.push(at_ns, activity);
+    }
+
+    /// The heartbeat woke at `at_ns`, so late. Sleep without lateness is decided here.
+    pub fn beat(
+        &mut self,
+        at_ns: u64,
+        unix_ns: i64,
+        delay_ns: u64,
+        expected_ns: u64,
+        rules: &Rules,
+    ) -> Option<Judgement> {
+        self.beats.push(at_ns, delay_ns);
+        // A beat from before the wake says nothing of the sleep.
+        let asleep_ns = match self.woke_at_ns {
+            Some(woke) if at_ns >= woke => std::mem::take(&mut self.slept_ns),
+            _ => 0,
+        };
+        if delay_ns < rules.min_duration_ns {
+            return (asleep_ns > 0).then_some(Judgement {
+                verdict: Verdict::Sleep,
+                certain: true,
+                start_ns: at_ns,
+                end_ns: at_ns,
+                ended_unix_ns: unix_ns,
+                duration_ns: asleep_ns,
+                asleep_ns,
+                seq: None,
+            });
+        }
+        // It began between two wakes: half a period before the one that it made late.
+        let start_ns = at_ns.saturating_sub(delay_ns + BEAT_NS / 2);
+        let due_ns = at_ns.saturating_sub(delay_ns);
+        let full = self.cases.len() == MOST_CASES;
+        match self.cases.last_mut() {
+            Some(case) if full || due_ns.saturating_sub(case.end_ns) < expected_ns => {
+                case.delays_ns = case.delays_ns.saturating_add(delay_ns);
+                case.asleep_ns = case.asleep_ns.saturating_add(asleep_ns);
+                case.end_ns = at_ns;
+                case.ended_unix_ns = unix_ns;
+            }
+            _ => {
+                let mut case = Case {
+                    start_ns,
+                    end_ns: at_ns,
+                    ended_unix_ns: unix_ns,
+                    delays_ns: delay_ns,
+                    asleep_ns,
+                    late_seq: None,
+                    first_seq: None,
+                    on_time: 0,
+                    on_time_ns: 0,
+                    restarted: false,
+                };
+                for observed in self.arrivals.iter().filter(|observed| observed.at_ns >= due_ns) {
+                    case.hear(observed);
+                }
+                self.cases.push(case);
+            }
+        }
+        None
+    }
+
+    /// The greatest heartbeat delay in a span of time, counting what is overdue now.
+    #[must_use]
+    pub fn greatest_delay(&self, from_ns: u64, overdue_ns: u64) -> u64 {
+        self.beats.since(from_ns).map(|(_, delay)| delay).max().unwrap_or(0).max(overdue_ns)
+    }
+
+    /// A sample came. A late one while the heartbeat ran is decided here; all others bear witness in the
+    /// open cases. `overdue_ns` is how late the next heartbeat is already; `live` is false in a recording
+    /// that has no heartbeat.
+    pub fn sample(
+        &mut self,
+        observed: &Observed,
+        overdue_ns: u64,
+        live: bool,
+        rules: &Rules,
+    ) -> Option<Judgement> {
+        let begin_ns = observed.began_ns();
+        for case in &mut self.cases {
+            case.hear(observed);
+        }
+        if self.arrivals.len() == ARRIVALS {
+            self.arrivals.pop_front();
+        }
+        self.arrivals.push_back(*observed);
+        if !observed.degraded {
+            self.last_sample_ns = observed.at_ns;
+            self.heard = true;
+        }
+        if !observed.late || observed.first || observed.degraded {
+            return None;
+        }
+        let lateness_ns = observed.interval_ns.saturating_sub(observed.expected_ns);
+        let judgement = |verdict, duration_ns, asleep_ns| Judgement {
+            verdict,
+            certain: true,
+            start_ns: observed.at_ns.saturating_sub(lateness_ns),
+            end_ns: observed.at_ns,
+            ended_unix_ns: observed.unix_ns,
+            duration_ns,
+            asleep_ns,
+            seq: Some(observed.seq),
+        };
+        if !live {
+            // Without a heartbeat there is no second clock: the recording itself is late.
+            return (lateness_ns >= rules.min_duration_ns).then(|| judgement(Verdict::Pause, lateness_ns, 0));
+        }
+        let duration_ns = lateness_ns
+            .saturating_sub(self.beats.inside(begin_ns, observed.at_ns))
+            .saturating_sub(overdue_ns);
+        if duration_ns < rules.min_duration_ns {
+            return None;
+        }
+        match self.woke_at_ns {
+            // Its interval reaches back into the sleep, and may or may not include it.
+            Some(woke) if begin_ns < woke => None,
+            Some(woke) if begin_ns - woke < WAKING_NS && duration_ns < WAKING_NS => {
+                Some(judgement(Verdict::Sleep, 0, 0))
+            }
+            _ => Some(judgement(Verdict::Stall, duration_ns, 0)),
+        }
+    }
+
+    /// How long no sample has come while the heartbeat ran, ns.
+    #[must_use]
+    pub fn silence_ns(&self, now_ns: u64, overdue_ns: u64) -> u64 {
+        now_ns
+            .saturating_sub(self.last_sample_ns)
+            .saturating_sub(self.beats.inside(self.last_sample_ns, now_ns))
+            .saturating_sub(overdue_ns)
+    }
+
+    /// Samples are due from here on: the source has just been started.
+    pub fn started(&mut self, now_ns: u64) {
+        self.last_sample_ns = now_ns;
+        self.heard = false;
+    }
+
+    /// The sampler was ended, or ended: the silence before that is a stall where it is long enough.
+    pub fn ended(
+        &mut self,
+        now_ns: u64,
+        unix_ns: i64,
+        overdue_ns: u64,
+        expected_ns: u64,
+        rules: &Rules,
+    ) -> Option<Judgement> {
+        let silence_ns = self.silence_ns(now_ns, overdue_ns);
+        let duration_ns = silence_ns.saturating_sub(expected_ns);
+        let late = silence_ns as f64 > expected_ns as f64 * rules.threshold_ratio;
+        let heard = std::mem::take(&mut self.heard);
+        self.last_sample_ns = now_ns;
+        (heard && late && duration_ns >= rules.min_duration_ns).then_some(Judgement {
+            verdict: Verdict::Stall,
+            certain: true,
+            start_ns: now_ns.saturating_sub(duration_ns),
+            end_ns: now_ns,
+            ended_unix_ns: unix_ns,
+            duration_ns,
+            asleep_ns: 0,
+            seq: None,
+        })
+    }
+
+    /// Decides the oldest case where that can be done now; call it until it has none. `closing`: nothing
+    /// more will come.
+    pub fn decide(
+        &mut self,
+        now_ns: u64,
+        expected_ns: u64,
+        closing: bool,
+        rules: &Rules,
+    ) -> Option<Judgement> {
+        let case = *self.cases.first()?;
+        // Another late heartbeat may still belong to it, and SIGCONT may still be on its way.
+        let settled = now_ns.saturating_sub(case.end_ns) >= expected_ns;
+        if !settled && !closing {
+            return None;
+        }
+        let waited = closing || now_ns.saturating_sub(case.end_ns) >= PATIENCE_NS;
+        let (verdict, certain) = self.verdict(&case, now_ns, expected_ns, waited, rules)?;
+        self.cases.remove(0);
+        Some(Judgement {
+            verdict,
+            certain,
+            start_ns: case.start_ns,
+            end_ns: case.end_ns,
+            ended_unix_ns: case.ended_unix_ns,
+            duration_ns: match verdict {
+                Verdict::Sleep => case.asleep_ns,
+                _ => case.delays_ns.saturating_add(BEAT_NS / 2),
+            },
+            asleep_ns: case.asleep_ns,
+            seq: case.late_seq.or(case.first_seq),
+        })
+    }
+
+    /// The verdict and whether it is certain; `None` while more has to be heard.
+    fn verdict(
+        &self,
+        case: &Case,
+        now_ns: u64,
+        expected_ns: u64,
+        waited: bool,
+        rules: &Rules,
+    ) -> Option<(Verdict, bool)> {
+        let waking = self.woke_at_ns.is_some_and(|woke| {
+            // The going down, the waking, or what began within seconds of it.
+            case.asleep_ns > 0 || (case.end_ns > woke && case.start_ns.saturating_sub(woke) < WAKING_NS)
+        });
+        if waking && case.delays_ns < WAKING_NS {
+            return Some((Verdict::Sleep, true));
+        }
+        let stopped = self
+            .continued_at_ns
+            .is_some_and(|at| case.start_ns <= at && at <= case.end_ns.saturating_add(expected_ns));
+        if stopped || self.witness.rest_went_on(case.start_ns, case.end_ns) {
+            return Some((Verdict::Starved, true));
+        }
+        if case.late_seq.is_some() {
+            return Some((Verdict::Pause, true));
+        }
+        if case.restarted || (!rules.external && case.on_time > 0) {
+            // A sample came that can't tell: the first of a restarted source, or one of our own making.
+            return Some((Verdict::Pause, false));
+        }
+        // A machine that stood still for more than the threshold would have made a sample late.
+        let telling = case.delays_ns as f64 > rules.threshold_ratio * expected_ns as f64;
+        let since_ns = now_ns.saturating_sub(case.start_ns);
+        let adds_up = case.on_time_ns >= since_ns.saturating_sub(2 * expected_ns);
+        if telling && case.on_time >= LEAST_SAMPLES && adds_up {
+            return Some((Verdict::Starved, true));
+        }
+        // Nothing followed: the sampler stood still too. Something did, and told nothing: nobody knows.
+        waited.then_some((Verdict::Pause, case.on_time == 0))
+    }
+}
+
+/// The last late beats.
+#[derive(Clone, Debug)]
+struct Beats {
+    /// (when it woke, how late), newest last, as a ring.
+    entries: [(u64, u64); BEATS],
+    len: usize,
+    next: usize,
+}
+
+impl Default for Beats {
+    fn default() -> Self {
+        Self { entries: [(0, 0); BEATS], len: 0, next: 0 }
+    }
+}
+
+impl Beats {
+    fn push(&mut self, at_ns: u64, delay_ns: u64) {
+        if delay_ns >= LEAST_DELAY_NS {
+            self.entries[self.next] = (at_ns, delay_ns);
+            self.next = (self.next + 1) % BEATS;
+            self.len = (self.len + 1).min(BEATS);
+        }
+    }
+
+    /// The beats that woke after `from_ns`, newest first.
+    fn since(&self, from_ns: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        (1..=self.len)
+            .map(|back| self.entries[(self.next + BEATS - back) % BEATS])
+            .take_while(move |(at, _)| *at > from_ns)
+    }
+
+    /// How much of a span of time was heartbeat delay, ns.
+    fn inside(&self, from_ns: u64, to_ns: u64) -> u64 {
+        self.since(from_ns)
+            .map(|(at, delay)| at.min(to_ns).saturating_sub(at.saturating_sub(delay).max(from_ns)))
+            .sum()
+    }
+}

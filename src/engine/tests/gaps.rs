@@ -1,0 +1,560 @@
+//! Each verdict, and the ways in which one could be mistaken for another.
+
+use proptest::prelude::*;
+
+use super::world::{ALL, MS, NOTHING, Running, World, settings};
+use crate::clock::Stamp;
+use crate::engine::{Beat, Engine, Origin, Settings};
+use crate::event::{Notice, Verdict};
+use crate::sample::{Activity, Factor, Reading};
+
+/// Duration in ms, to the millisecond.
+fn ms(ns: u64) -> u64 {
+    (ns + MS / 2) / MS
+}
+
+/// The verdict, and whether the duration is within 20 ms of the truth.
+#[track_caller]
+fn assert_gap(world: &World, verdict: Verdict, certain: bool, truth_ms: u64) {
+    let gap = world.gap();
+    assert_eq!((gap.verdict, gap.certain), (verdict, certain), "{gap:#?}");
+    assert!(ms(gap.duration_ns).abs_diff(truth_ms) <= 20, "{} ms for {truth_ms}", ms(gap.duration_ns));
+    let spanned = gap.ended_ns - gap.started_ns;
+    assert_eq!(spanned as u64, gap.duration_ns + gap.asleep_ns);
+}
+
+#[test]
+fn a_frozen_machine_is_a_pause() {
+    for origin in [Origin::Child, Origin::Own] {
+        for samples_first in [false, true] {
+            // Wherever in the sampler's and the heartbeat's cycle it begins.
+            for phase in 0..25 {
+                let mut world = World::new(origin);
+                world.samples_first = samples_first;
+                world.live(5_000 + phase * 4);
+                world.freeze(1_500);
+                world.live(3_000);
+                assert_gap(&world, Verdict::Pause, true, 1_500);
+                let late = world.samples.iter().find(|sample| sample.latency_ratio > 2.0).unwrap();
+                assert_eq!(late.stress.get(Factor::Latency), 20, "the late sample scores");
+                assert_eq!(world.gap().seq, Some(late.seq));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pause_is_reported_with_the_sample_after_it_and_not_two_seconds_later() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.freeze(1_500);
+    world.live(250);
+    assert_gap(&world, Verdict::Pause, true, 1_500);
+}
+
+#[test]
+fn a_document_that_was_finished_before_the_freeze_does_not_hide_it() {
+    for freeze_ms in [300, 600, 1_500, 5_000] {
+        let mut world = World::new(Origin::Child);
+        world.live(5_000);
+        // The sampler finishes a document while we are not scheduled; then everything stops.
+        world.run(100, Running { we: false, sampler: true, rest: true });
+        world.freeze(freeze_ms);
+        world.live(3_000);
+        let gap = world.gap();
+        assert_eq!((gap.verdict, gap.certain), (Verdict::Pause, true), "{freeze_ms} ms: {gap:#?}");
+    }
+}
+
+#[test]
+fn a_freeze_of_245_ms_is_no_event_but_scores() {
+    for phase in 0..25 {
+        let mut world = World::new(Origin::Child);
+        world.live(5_000 + phase * 4);
+        world.freeze(245);
+        world.live(3_000);
+        assert!(world.gaps().is_empty(), "{:#?}", world.gaps());
+        assert!(world.samples.iter().any(|sample| sample.stress.get(Factor::Latency) >= 10));
+        assert!(world.samples.iter().any(|sample| sample.heartbeat_ns >= Some(220 * MS)));
+    }
+}
+
+#[test]
+fn a_freeze_of_275_ms_is_always_a_pause() {
+    for phase in 0..25 {
+        let mut world = World::new(Origin::Child);
+        world.live(5_000 + phase * 4);
+        world.freeze(275);
+        world.live(3_000);
+        assert_gap(&world, Verdict::Pause, true, 275);
+    }
+}
+
+#[test]
+fn thirty_seconds_of_freeze_are_one_pause_of_thirty_seconds() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.freeze(30_000);
+    world.live(6_000);
+    assert_gap(&world, Verdict::Pause, true, 30_000);
+    assert!(!world.end_if_silent(), "the heartbeat did not run, so the sampler was not silent");
+}
+
+#[test]
+fn who_built_up_a_pause_of_a_minute_is_still_known_after_it() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.page_in(900.0);
+    world.live(8_000);
+    world.freeze(60_000);
+    world.live(3_000);
+    let pause = world.gap();
+    assert_eq!(pause.culprits[0].name.as_str(), "mds_stores");
+    assert!(pause.culprits[0].share > 0.5, "{:?}", pause.culprits);
+}
+
+#[test]
+fn a_pause_that_nothing_follows_is_a_pause_and_the_silence_after_it_a_stall() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.freeze(1_000);
+    world.sampling = false;
+    world.live(1_900);
+    assert!(world.gaps().is_empty(), "not before two seconds are over");
+    world.live(200);
+    assert_gap(&world, Verdict::Pause, true, 1_000);
+    while !world.end_if_silent() {
+        world.live(100);
+    }
+    let gaps = world.gaps();
+    assert_eq!(gaps.len(), 2);
+    assert_eq!(gaps[1].verdict, Verdict::Stall);
+    assert!(ms(gaps[1].duration_ns).abs_diff(4_900) <= 150, "{}", ms(gaps[1].duration_ns));
+}
+
+#[test]
+fn a_child_that_never_writes_again_is_a_stall_until_it_is_ended() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.sampling = false;
+    let mut waited = 0;
+    while !world.end_if_silent() {
+        world.live(100);
+        waited += 100;
+    }
+    assert!((4_900..=5_200).contains(&waited), "{waited} ms");
+    assert_gap(&world, Verdict::Stall, true, waited - 100);
+}
+
+#[test]
+fn a_child_that_never_wrote_at_all_is_no_gap() {
+    let mut world = World::new(Origin::Child);
+    world.sampling = false;
+    world.live(11_000);
+    assert!(world.end_if_silent());
+    assert!(world.gaps().is_empty());
+}
+
+#[test]
+fn a_sampler_that_stands_still_while_the_heartbeat_runs_is_a_stall_and_no_stress() {
+    for origin in [Origin::Child, Origin::Own] {
+        let mut world = World::new(origin);
+        world.live(5_000);
+        world.run(1_500, Running { we: true, sampler: false, rest: true });
+        world.live(3_000);
+        assert_eq!(world.gap().verdict, Verdict::Stall);
+        // From the moment it stood still to its next document, less what was due anyway.
+        assert!((1_390..=1_520).contains(&ms(world.gap().duration_ns)), "{}", ms(world.gap().duration_ns));
+        assert!(world.samples.iter().all(|sample| sample.stress.get(Factor::Latency) == 0));
+    }
+}
+
+#[test]
+fn the_jitter_of_a_busy_machine_is_not_taken_off_a_stall() {
+    let mut world = World::new(Origin::Child);
+    world.jitter_ms = 5;
+    world.live(5_000);
+    world.run(1_500, Running { we: true, sampler: false, rest: true });
+    world.live(3_000);
+    assert_eq!(world.gap().verdict, Verdict::Stall);
+    assert!((1_390..=1_520).contains(&ms(world.gap().duration_ns)), "{}", ms(world.gap().duration_ns));
+}
+
+#[test]
+fn stopped_and_continued_is_starved() {
+    for origin in [Origin::Child, Origin::Own] {
+        let mut world = World::new(origin);
+        world.witness = false;
+        world.live(5_000);
+        world.run(1_000, Running { we: false, sampler: false, rest: true });
+        world.sigcont();
+        world.live(3_000);
+        assert_gap(&world, Verdict::Starved, true, 1_000);
+    }
+}
+
+#[test]
+fn samples_that_add_up_say_that_only_we_were_starved() {
+    for stop_ms in [400, 1_000, 10_000] {
+        let mut world = World::new(Origin::Child);
+        world.live(5_000);
+        world.stop_us(stop_ms);
+        world.live(3_000);
+        assert_gap(&world, Verdict::Starved, true, stop_ms);
+    }
+}
+
+#[test]
+fn context_switches_that_went_on_say_that_only_we_were_starved() {
+    let mut world = World::new(Origin::Own);
+    world.live(5_000);
+    world.stop_us(1_000);
+    world.live(3_000);
+    assert_gap(&world, Verdict::Starved, true, 1_000);
+}
+
+#[test]
+fn a_machine_of_which_nothing_is_known_but_our_lateness_paused_but_not_for_certain() {
+    // The sampler's samples went missing with no late one: a short gap at a long interval.
+    let mut world = World::new(Origin::Child);
+    world.interval_ms = 1_000;
+    world.engine = Engine::new(Settings { nominal_ns: 1_000 * MS, ..settings(Origin::Child) }, 1);
+    world.live(60_000);
+    world.run(300, NOTHING);
+    world.live(5_000);
+    let gap = world.gap();
+    assert_eq!((gap.verdict, gap.certain), (Verdict::Pause, false));
+}
+
+#[test]
+fn a_late_heartbeat_during_a_renewal_is_a_pause_that_is_not_certain() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.renew(400);
+    world.live(100);
+    world.freeze(600);
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, false, 600);
+}
+
+#[test]
+fn a_renewal_is_no_gap() {
+    let mut world = World::new(Origin::Child);
+    for _ in 0..10 {
+        world.live(3_000);
+        world.renew(450);
+    }
+    world.live(3_000);
+    assert!(world.gaps().is_empty(), "{:#?}", world.gaps());
+    assert_eq!(world.engine.expected_ns(), Some(100 * MS));
+}
+
+#[test]
+fn suspend_with_its_seconds_of_going_down_is_sleep() {
+    let mut world = World::new(Origin::Own);
+    world.live(5_000);
+    world.freeze(2_000);
+    world.sleep(3_600_000);
+    world.freeze(700);
+    world.live(3_000);
+    let gap = world.gap();
+    assert_eq!((gap.verdict, gap.id), (Verdict::Sleep, None));
+    assert_eq!(ms(gap.duration_ns), 3_600_000);
+    assert!(
+        world.samples.iter().all(|sample| sample.latency_ratio < 2.0),
+        "the first after a wake is not late"
+    );
+    assert!(world.episodes().is_empty());
+}
+
+#[test]
+fn sleep_without_lateness_is_counted_as_sleep() {
+    for samples_first in [false, true] {
+        for phase in 0..25 {
+            let mut world = World::new(Origin::Child);
+            world.samples_first = samples_first;
+            world.live(5_000 + phase * 4);
+            world.sleep(60_000);
+            world.live(3_000);
+            let gap = world.gap();
+            assert_eq!((gap.verdict, ms(gap.duration_ns), gap.id), (Verdict::Sleep, 60_000, None));
+        }
+    }
+}
+
+#[test]
+fn the_seconds_of_waking_are_still_sleep() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.sleep(60_000);
+    world.live(2_000);
+    world.freeze(900);
+    world.live(3_000);
+    let verdicts: Vec<_> = world.gaps().iter().map(|gap| gap.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Sleep, Verdict::Sleep]);
+    assert!(world.gaps().iter().all(|gap| gap.id.is_none()));
+}
+
+#[test]
+fn a_delay_of_five_seconds_is_more_than_waking() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.sleep(60_000);
+    world.freeze(6_000);
+    world.live(3_000);
+    let gap = world.gap();
+    assert_eq!(gap.verdict, Verdict::Pause);
+    assert_eq!(ms(gap.asleep_ns), 60_000);
+    assert!(ms(gap.duration_ns).abs_diff(6_000) <= 20);
+}
+
+#[test]
+fn a_first_document_that_includes_the_sleep_is_no_gap() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.sleep(60_000);
+    // The document under way when it slept comes on time; the next one counts the sleep.
+    world.live(100);
+    let reading = Reading { elapsed_ns: 60_100 * MS, ..Reading::default() };
+    let now = world.now();
+    world.engine.sample(&reading, &now, Some(0), &mut world.notices);
+    world.live(3_000);
+    assert_eq!(world.gap().verdict, Verdict::Sleep);
+}
+
+#[test]
+fn two_late_beats_and_one_late_sample_are_one_pause() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_010);
+    world.freeze(400);
+    world.run(40, Running { we: true, sampler: false, rest: true });
+    world.freeze(500);
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, true, 900);
+}
+
+#[test]
+fn two_gaps_back_to_back_are_two_pauses() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.freeze(700);
+    world.live(350);
+    world.freeze(1_200);
+    world.live(3_000);
+    let durations: Vec<_> = world.gaps().iter().map(|gap| (gap.verdict, ms(gap.duration_ns))).collect();
+    assert_eq!(durations.len(), 2, "{durations:?}");
+    for ((verdict, duration), truth) in durations.into_iter().zip([700, 1_200]) {
+        assert_eq!(verdict, Verdict::Pause);
+        assert!(duration.abs_diff(truth) <= 20, "{duration} for {truth}");
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_is_no_gap() {
+    for step in [1, 50, 900, 5_000, 86_400_000] {
+        let mut world = World::new(Origin::Child);
+        world.live(5_000);
+        world.step_wall_back(step as i64);
+        world.step_clock_back(step.min(900_000));
+        world.live(3_000);
+        assert!(world.gaps().iter().all(|gap| gap.verdict == Verdict::Sleep), "{:#?}", world.gaps());
+    }
+}
+
+#[test]
+fn a_wall_clock_that_jumps_is_no_gap() {
+    for step in [-86_400_000, 86_400_000] {
+        let mut world = World::new(Origin::Own);
+        world.live(5_000);
+        world.step_wall_back(step);
+        world.live(3_000);
+        assert!(world.gaps().is_empty());
+        assert!(world.samples.iter().all(|sample| sample.interval_ns.is_none_or(|ns| ns <= 101 * MS)));
+    }
+}
+
+#[test]
+fn a_machine_that_becomes_slower_for_good_is_late_for_a_while_and_then_on_time() {
+    let mut world = World::new(Origin::Child);
+    world.live(10_000);
+    world.interval_ms = 450;
+    world.live(30_000);
+    let stalls = world.gaps().len();
+    assert!(world.gaps().iter().all(|gap| gap.verdict == Verdict::Stall));
+    assert!((20..=25).contains(&stalls), "{stalls}");
+    assert_eq!(world.engine.expected_ns(), Some(450 * MS));
+    world.live(30_000);
+    assert_eq!(world.gaps().len(), stalls, "no more of them");
+    world.freeze(2_000);
+    world.live(5_000);
+    let last = *world.gaps().last().unwrap();
+    assert_eq!((last.verdict, last.certain), (Verdict::Pause, true), "a pause is still a pause");
+}
+
+#[test]
+fn what_is_undecided_when_everything_ends_is_decided_then() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.freeze(1_000);
+    world.sampling = false;
+    world.live(20);
+    let now = world.now();
+    world.engine.finish(&now, &mut world.notices);
+    assert_gap(&world, Verdict::Pause, true, 1_000);
+}
+
+#[test]
+fn a_recording_without_heartbeats_pauses_where_its_interval_is_late() {
+    let mut engine = Engine::new(settings(Origin::Recording), 1);
+    let mut notices = Vec::new();
+    let mut at = Stamp { unix_ns: 1_700_000_000_000_000_000, ..Stamp::default() };
+    for index in 0..60 {
+        let elapsed_ns = if index == 40 { 1_620 * MS } else { 120 * MS };
+        at.awake_ns += elapsed_ns;
+        at.total_ns += elapsed_ns;
+        at.unix_ns += elapsed_ns as i64;
+        let sample = engine.sample(&Reading { elapsed_ns, ..Reading::default() }, &at, None, &mut notices);
+        assert_eq!((sample.interval_ns, sample.heartbeat_ns), (None, None));
+        assert_eq!(sample.stress.get(Factor::Latency), if index == 40 { 20 } else { 0 });
+    }
+    let gaps: Vec<_> =
+        notices.iter().filter_map(|n| if let Notice::Gap(gap) = n { Some(gap) } else { None }).collect();
+    assert_eq!(gaps.len(), 1);
+    assert_eq!((gaps[0].verdict, gaps[0].certain, ms(gaps[0].duration_ns)), (Verdict::Pause, true, 1_500));
+}
+
+#[test]
+fn a_recording_with_heartbeats_tells_the_story_of_the_live_run() {
+    let story = |world: &World| -> Vec<(Verdict, u64)> {
+        world.gaps().iter().map(|gap| (gap.verdict, ms(gap.duration_ns) / 50)).collect()
+    };
+    for (name, act) in [
+        ("pause", (|world: &mut World| world.freeze(1_480)) as fn(&mut World)),
+        ("starved", |world| world.stop_us(2_000)),
+        ("stall", |world| world.run(1_480, Running { we: true, sampler: false, rest: true })),
+    ] {
+        let mut live = World::new(Origin::Child);
+        live.samples_first = true;
+        live.live(5_000);
+        act(&mut live);
+        live.live(4_000);
+        let mut replayed = World::new(Origin::Recording);
+        let mut at = replayed.now();
+        for sample in &live.samples {
+            let arrival_ns = sample.interval_ns.unwrap_or(sample.elapsed_ns);
+            at.awake_ns += arrival_ns;
+            at.total_ns += arrival_ns;
+            at.unix_ns = sample.time_ns;
+            if let Some(delay_ns) = sample.heartbeat_ns {
+                replayed.engine.beat(&Beat { at, delay_ns }, &mut replayed.notices);
+            }
+            let reading = Reading { elapsed_ns: sample.elapsed_ns, ..Reading::default() };
+            let again = replayed.engine.sample(&reading, &at, None, &mut replayed.notices);
+            assert_eq!(again.stress, sample.stress, "{name}, sample {}", sample.seq);
+        }
+        replayed.engine.finish(&at, &mut replayed.notices);
+        assert_eq!(story(&replayed), story(&live), "{name}");
+        assert!(!story(&live).is_empty());
+    }
+}
+
+/// Whatever may come in, in any order.
+#[derive(Clone, Debug)]
+enum Input {
+    Beat(u64),
+    Sample { elapsed: u64, overdue: Option<u64>, degraded: bool },
+    Activity(u64, u64),
+    Continued,
+    Started,
+    Ended,
+    Poll,
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        4 => (0u64..60_000_000_000).prop_map(Input::Beat),
+        4 => (1u64..20_000_000_000, prop::option::of(0u64..5_000_000_000), any::<bool>())
+            .prop_map(|(elapsed, overdue, degraded)| Input::Sample { elapsed, overdue, degraded }),
+        1 => (any::<u64>(), any::<u64>()).prop_map(|(switches, pressure)| Input::Activity(switches, pressure)),
+        1 => Just(Input::Continued),
+        1 => Just(Input::Started),
+        1 => Just(Input::Ended),
+        1 => Just(Input::Poll),
+    ]
+}
+
+fn play(inputs: &[(Stamp, Input)]) -> (Vec<Notice>, Vec<crate::sample::Sample>) {
+    let mut engine = Engine::new(settings(Origin::Child), 1);
+    let (mut notices, mut samples) = (Vec::new(), Vec::new());
+    for (at, input) in inputs {
+        match input {
+            Input::Beat(delay_ns) => engine.beat(&Beat { at: *at, delay_ns: *delay_ns }, &mut notices),
+            Input::Sample { elapsed, overdue, degraded } => {
+                let reading = Reading { elapsed_ns: *elapsed, degraded: *degraded, ..Reading::default() };
+                samples.push(engine.sample(&reading, at, *overdue, &mut notices));
+            }
+            Input::Activity(switches, pressure) => {
+                engine.activity(at, Activity { context_switches: *switches, pressure_us: [*pressure; 3] });
+            }
+            Input::Continued => engine.continued(at.awake_ns),
+            Input::Started => engine.started(at),
+            Input::Ended => engine.ended(at, 0, &mut notices),
+            Input::Poll => engine.poll(at, &mut notices),
+        }
+    }
+    if let Some((at, _)) = inputs.last() {
+        engine.finish(at, &mut notices);
+    }
+    (notices, samples)
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_clocks_do_time_never_runs_backwards_and_the_same_input_gives_the_same_output(
+        inputs in prop::collection::vec(
+            ((any::<u64>(), any::<u64>(), any::<i64>()).prop_map(|(awake_ns, total_ns, unix_ns)| {
+                Stamp { awake_ns, total_ns, unix_ns }
+            }), any_input()),
+            0..120,
+        ),
+    ) {
+        let (notices, samples) = play(&inputs);
+        prop_assert!(samples.is_sorted_by(|a, b| a.seq < b.seq));
+        let mut ids = Vec::new();
+        for notice in &notices {
+            match notice {
+                Notice::Gap(gap) => {
+                    prop_assert!(gap.started_ns <= gap.ended_ns);
+                    prop_assert_eq!(gap.id.is_none(), gap.verdict == Verdict::Sleep);
+                    ids.extend(gap.id);
+                }
+                Notice::EpisodeOpened(episode) => ids.push(episode.id),
+                Notice::EpisodeClosed(episode) => {
+                    prop_assert!(episode.ended_ns >= Some(episode.started_ns));
+                }
+                _ => {}
+            }
+        }
+        prop_assert!(ids.is_sorted_by(|a, b| a < b), "every event has a number of its own: {:?}", ids);
+        let opened = notices.iter().filter(|n| matches!(n, Notice::EpisodeOpened(_))).count();
+        let closed = notices.iter().filter(|n| matches!(n, Notice::EpisodeClosed(_))).count();
+        prop_assert_eq!(opened, closed);
+        let (again, same_samples) = play(&inputs);
+        prop_assert_eq!(notices, again);
+        prop_assert_eq!(samples, same_samples);
+    }
+
+    #[test]
+    fn a_pause_anywhere_of_any_length_is_recorded_within_20_ms(
+        before in 3_000u64..6_000, freeze in 275u64..20_000, own in any::<bool>(), samples_first in any::<bool>(),
+    ) {
+        let mut world = World::new(if own { Origin::Own } else { Origin::Child });
+        world.samples_first = samples_first;
+        world.live(before);
+        world.freeze(freeze);
+        world.run(3_000, ALL);
+        let gap = world.gap();
+        prop_assert_eq!((gap.verdict, gap.certain), (Verdict::Pause, true));
+        prop_assert!(ms(gap.duration_ns).abs_diff(freeze) <= 20);
+    }
+}

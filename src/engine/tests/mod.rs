@@ -1,0 +1,5 @@
+//! The engine on a virtual clock.
+
+mod gaps;
+mod tiers;
+mod world;

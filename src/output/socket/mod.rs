@@ -1,0 +1,449 @@
+//! The Unix socket: one way, newline-delimited JSON, to any number of clients up to a bound. None of them holds
+//! anything up: each has a queue of its own, and every line is encoded once and shared.
+
+mod queue;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+pub use queue::{Kind, MAX_EVENTS, MAX_SAMPLES};
+
+use queue::Queue;
+
+/// The socket's file in the data directory.
+pub const FILE_NAME: &str = "daemon.sock";
+/// Clients at once; one more is closed at once.
+pub const MAX_CLIENTS: usize = 256;
+/// A client that takes nothing for so long is cut off.
+const UNREAD: Duration = Duration::from_secs(60);
+/// Bytes put together for one write.
+const WRITE: usize = 64 << 10;
+
+/// Bytes of a socket's path that the system has room for, its NUL included.
+const PATH_MAX: usize = if cfg!(target_os = "macos") { 104 } else { 108 };
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The path is longer than the system allows.
+    #[error(
+        "{} is {} bytes long, and a socket's path may have {} at most here: use a shorter --data-dir",
+        .0.display(), .0.as_os_str().len(), PATH_MAX - 1
+    )]
+    TooLong(PathBuf),
+    /// It can't be made.
+    #[error("can't make the socket {}: {}", .0.display(), .1)]
+    Io(PathBuf, #[source] io::Error),
+}
+
+/// Counters of the socket. The outputs' thread writes them, any thread reads them.
+#[derive(Debug, Default)]
+pub struct SocketStats {
+    /// Clients connected now.
+    pub clients: AtomicUsize,
+    /// Samples left out because a client was slow.
+    pub dropped: AtomicU64,
+}
+
+/// The listening socket. Its file is removed with it.
+#[derive(Debug)]
+pub struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+    /// The user who may connect, besides root.
+    owner: u32,
+    clients: Clients,
+}
+
+/// What is sent to whom.
+#[derive(Debug, Default)]
+pub struct Clients {
+    connected: Vec<Arc<Client>>,
+    /// Encoded samples of the last seconds, for a hello: the lines that the clients got.
+    ring: VecDeque<Bytes>,
+    ring_length: usize,
+    stats: Arc<SocketStats>,
+    tasks: JoinSet<()>,
+}
+
+/// A client as the outputs see it.
+#[derive(Debug, Default)]
+struct Client {
+    /// What waits for it. The outputs push, its task pops; both on one thread, so that nobody ever waits.
+    queue: Mutex<Queue>,
+    /// Something was pushed, or it is to end.
+    wake: Notify,
+}
+
+impl Client {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Socket {
+    /// Makes the socket in the data directory, in place of a stale one: the caller holds the directory's
+    /// lock, so no daemon listens there. Must be called on a runtime.
+    ///
+    /// # Errors
+    /// Where the path is too long for a socket, or it can't be made.
+    pub fn bind(directory: &Path, owner: u32, ring_length: usize) -> Result<Self, SocketError> {
+        let path = directory.join(FILE_NAME);
+        if path.as_os_str().len() >= PATH_MAX {
+            return Err(SocketError::TooLong(path));
+        }
+        let failed = |error| SocketError::Io(path.clone(), error);
+        match std::fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let clients = Clients { ring_length, ..Clients::default() };
+        Ok(Self { path, listener, owner, clients })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for the next client that may connect; the others are turned away.
+    pub async fn accept(&self) -> UnixStream {
+        loop {
+            let error = match self.listener.accept().await {
+                Ok((stream, _)) => match stream.peer_cred() {
+                    Ok(peer) if peer.uid() == self.owner || peer.uid() == 0 => return stream,
+                    Ok(peer) => {
+                        tracing::warn!("user {} may not read the socket and was turned away", peer.uid());
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tracing::warn!("a client could not be accepted: {error}");
+            // Out of descriptors, most likely: that does not pass in an instant.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// The clients.
+    pub fn clients(&mut self) -> &mut Clients {
+        &mut self.clients
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Clients {
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> Arc<SocketStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Takes a client on: it gets a hello with the ring, then every line. `hello` is the hello's line with an
+    /// empty ring.
+    pub fn add(&mut self, stream: UnixStream, hello: &[u8]) {
+        self.forget_the_gone();
+        if self.connected.len() >= MAX_CLIENTS {
+            tracing::warn!("{MAX_CLIENTS} clients are connected, another was turned away");
+            return;
+        }
+        let client = Arc::new(Client::default());
+        let greeting = self.greeting(hello);
+        self.connected.push(Arc::clone(&client));
+        self.stats.clients.store(self.connected.len(), Ordering::Relaxed);
+        self.tasks.spawn(serve(stream, greeting, client));
+    }
+
+    /// Sends a line to all.
+    pub fn send(&mut self, kind: Kind, line: &Bytes) {
+        if kind == Kind::Sample {
+            if self.ring.len() >= self.ring_length {
+                self.ring.pop_front();
+            }
+            self.ring.push_back(line.clone());
+        }
+        let mut gone = false;
+        for client in &self.connected {
+            let mut queue = client.queue();
+            let dropped = queue.push(kind, line.clone());
+            gone |= queue.is_full() || Arc::strong_count(client) == 1;
+            drop(queue);
+            if dropped > 0 {
+                self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
+            }
+            client.wake.notify_one();
+        }
+        if gone {
+            self.forget_the_gone();
+        }
+    }
+
+    /// How many clients there are. One that left is seen to be gone with the next line, or the next client.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.connected.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connected.is_empty()
+    }
+
+    /// Gives the clients a moment to take what waits for them, then lets them go.
+    pub async fn close(mut self, patience: Duration) {
+        for client in self.connected.drain(..) {
+            client.wake.notify_one();
+        }
+        let _ = timeout(patience, async { while self.tasks.join_next().await.is_some() {} }).await;
+    }
+
+    fn forget_the_gone(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        // A client whose task has ended has only this reference left.
+        self.connected.retain(|client| Arc::strong_count(client) > 1 && !client.queue().is_full());
+        self.stats.clients.store(self.connected.len(), Ordering::Relaxed);
+    }
+
+    /// The hello's line, with the ring's lines put into its empty ring. They are shared with all other
+    /// clients, so that one that never reads costs little.
+    fn greeting(&self, hello: &[u8]) -> VecDeque<Bytes> {
+        const EMPTY_RING: &[u8] = b"\"ring\":[";
+        let Some(at) = hello.windows(EMPTY_RING.len()).rposition(|window| window == EMPTY_RING) else {
+            return VecDeque::from([Bytes::copy_from_slice(hello)]);
+        };
+        let (head, tail) = hello.split_at(at + EMPTY_RING.len());
+        let mut parts = VecDeque::with_capacity(2 * self.ring.len() + 2);
+        parts.push_back(Bytes::copy_from_slice(head));
+        for (index, line) in self.ring.iter().enumerate() {
+            if index > 0 {
+                parts.push_back(Bytes::from_static(b","));
+            }
+            parts.push_back(line.slice(..line.len() - 1));
+        }
+        parts.push_back(Bytes::copy_from_slice(tail));
+        parts
+    }
+}
+
+/// A client's task: writes what waits for it, until it goes, takes nothing for too long, or is let go.
+async fn serve(stream: UnixStream, mut greeting: VecDeque<Bytes>, client: Arc<Client>) {
+    let (mut reader, writer) = stream.into_split();
+    tokio::select! {
+        () = gone(&mut reader) => {}
+        () = write(&writer, &mut greeting, &client) => {}
+    }
+}
+
+/// Until the client closes its end. What it says is not for us.
+async fn gone(reader: &mut OwnedReadHalf) {
+    let mut ignored = [0; 256];
+    while matches!(tokio::io::AsyncReadExt::read(reader, &mut ignored).await, Ok(count) if count > 0) {}
+}
+
+async fn write(writer: &OwnedWriteHalf, greeting: &mut VecDeque<Bytes>, client: &Arc<Client>) {
+    let mut buffer = BytesMut::new();
+    loop {
+        while buffer.len() < WRITE {
+            let Some(line) = greeting.pop_front().or_else(|| client.queue().pop()) else { break };
+            buffer.extend_from_slice(&line);
+        }
+        if buffer.is_empty() {
+            // The outputs have let it go: it has all there was.
+            if Arc::strong_count(client) == 1 || client.queue().is_full() {
+                return;
+            }
+            client.wake.notified().await;
+            continue;
+        }
+        let written = loop {
+            match timeout(UNREAD, writer.writable()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
+            match writer.try_write(&buffer) {
+                Ok(0) => return,
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        };
+        let _ = buffer.split_to(written);
+        if client.queue().is_full() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+
+    use super::*;
+
+    const HELLO: &[u8] = b"{\"type\":\"hello\",\"host\":\"\\\"ring\\\":[\",\"ring\":[]}\n";
+
+    fn uid() -> u32 {
+        // SAFETY: it takes nothing and always succeeds.
+        unsafe { libc::geteuid() }
+    }
+
+    fn run<F: Future<Output = ()>>(test: F) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { timeout(Duration::from_secs(60), test).await.unwrap() });
+    }
+
+    async fn connect(socket: &mut Socket) -> UnixStream {
+        let path = socket.path().to_owned();
+        let (client, accepted) = tokio::join!(UnixStream::connect(path), socket.accept());
+        socket.clients().add(accepted, HELLO);
+        client.unwrap()
+    }
+
+    fn sample(number: usize) -> Bytes {
+        Bytes::from(format!("{{\"type\":\"sample\",\"seq\":{number}}}\n"))
+    }
+
+    #[test]
+    fn a_client_gets_a_hello_with_the_ring_and_then_every_line() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let mut socket = Socket::bind(directory.path(), uid(), 3).unwrap();
+            for number in 0..5 {
+                socket.clients().send(Kind::Sample, &sample(number));
+            }
+            let mut client = BufReader::new(connect(&mut socket).await);
+            socket.clients().send(Kind::Sample, &sample(5));
+            let mut line = String::new();
+            client.read_line(&mut line).await.unwrap();
+            let hello: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let ring: Vec<_> = hello["ring"].as_array().unwrap().iter().map(|s| s["seq"].clone()).collect();
+            assert_eq!(ring, [2, 3, 4]);
+            assert_eq!(hello["host"], "\"ring\":[");
+            line.clear();
+            client.read_line(&mut line).await.unwrap();
+            assert_eq!(line.as_bytes(), sample(5).as_ref());
+        });
+    }
+
+    #[test]
+    fn a_client_that_never_reads_holds_nobody_up_and_is_told_what_it_missed() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let mut socket = Socket::bind(directory.path(), uid(), 10).unwrap();
+            let mut sleeper = connect(&mut socket).await;
+            let line = Bytes::from(vec![b'x'; 4095].into_iter().chain([b'\n']).collect::<Vec<u8>>());
+            for _ in 0..2_000 {
+                socket.clients().send(Kind::Sample, &line);
+                tokio::task::yield_now().await;
+            }
+            let stats = socket.clients().stats();
+            let dropped = stats.dropped.load(Ordering::Relaxed);
+            assert!(dropped > 1_000, "{dropped}");
+            socket.clients.connected.clear();
+            for client in &socket.clients.connected {
+                client.wake.notify_one();
+            }
+            let mut all = vec![0; 64 << 10];
+            let mut text = Vec::new();
+            while let Ok(Ok(count @ 1..)) = timeout(Duration::from_secs(5), sleeper.read(&mut all)).await {
+                text.extend_from_slice(&all[..count]);
+                if String::from_utf8_lossy(&text).contains("lagged") {
+                    break;
+                }
+            }
+            assert!(String::from_utf8_lossy(&text).contains("\"type\":\"lagged\""));
+        });
+    }
+
+    #[test]
+    fn clients_that_vanish_are_forgotten() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let mut socket = Socket::bind(directory.path(), uid(), 10).unwrap();
+            for _ in 0..50 {
+                drop(connect(&mut socket).await);
+            }
+            while !socket.clients().is_empty() {
+                socket.clients().send(Kind::Sample, &sample(1));
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(socket.clients().stats().clients.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn more_clients_than_fit_are_turned_away_and_the_others_stay() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let mut socket = Socket::bind(directory.path(), uid(), 10).unwrap();
+            let mut kept = Vec::new();
+            for _ in 0..MAX_CLIENTS {
+                kept.push(connect(&mut socket).await);
+            }
+            let mut refused = connect(&mut socket).await;
+            assert_eq!(refused.read(&mut [0; 16]).await.unwrap(), 0);
+            assert_eq!(socket.clients().len(), MAX_CLIENTS);
+        });
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_the_file_is_private_and_goes_with_the_daemon() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join(FILE_NAME);
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            assert!(path.exists());
+            let socket = Socket::bind(directory.path(), uid(), 10).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            drop(socket);
+            assert!(!path.exists());
+        });
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_told_with_the_limit() {
+        run(async {
+            let directory = PathBuf::from(format!("/tmp/{}", "x".repeat(120)));
+            let error = Socket::bind(&directory, uid(), 10).unwrap_err().to_string();
+            assert!(error.contains("137 bytes long") && error.contains("--data-dir"), "{error}");
+        });
+    }
+
+    #[test]
+    fn other_users_are_turned_away() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let socket = Socket::bind(directory.path(), uid() + 1, 10).unwrap();
+            let connecting = UnixStream::connect(socket.path().to_owned());
+            let accepted = timeout(Duration::from_millis(200), async {
+                let (client, stream) = tokio::join!(connecting, socket.accept());
+                (client, stream)
+            });
+            // Root may always read.
+            assert_eq!(accepted.await.is_ok(), uid() == 0);
+        });
+    }
+}
