@@ -1,8 +1,6 @@
 //! Framing and decoding against references written for clarity alone: on generated documents, on the
 //! fixtures, and on the capture where it is there.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use pause_monitor::sample::Reject;
