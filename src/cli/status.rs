@@ -70,7 +70,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         let last_pause = summary.last_pause.map(|(event, ended_ns, duration_s)| LastPause {
             event,
             ended_at: wire::rfc3339(ended_ns),
-            duration_s,
+            // To the microsecond, as `events` has it.
+            duration_s: (duration_s * 1e6).round() / 1e6,
         });
         output::print_json(&Status {
             running: true,
