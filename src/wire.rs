@@ -265,7 +265,7 @@ pub fn ms(ns: u64) -> f64 {
     (ns as f64 / 1_000.0).round() / 1_000.0
 }
 
-/// A fraction to four digits: shares and ratios.
+/// A number to four digits after the point: more is noise, and costs bytes in every line.
 fn rounded(value: f64) -> f64 {
     (value * 10_000.0).round() / 10_000.0
 }
@@ -326,7 +326,7 @@ fn list_line(list: &TopList) -> Vec<ProcessLine<'_>> {
         .map(|process| ProcessLine {
             pid: process.pid,
             name: Cow::Borrowed(process.name.as_str()),
-            value: process.value,
+            value: rounded(process.value),
         })
         .collect()
 }
@@ -359,23 +359,23 @@ impl<'a> From<&'a Sample> for SampleLine<'a> {
             degraded: sample.degraded,
             stress: sample.stress.into(),
             metrics: MetricsLine {
-                load_avg: metrics.load_avg,
+                load_avg: metrics.load_avg.map(rounded),
                 cores: metrics.cores,
-                memory_available_pct: metrics.memory_available_pct,
+                memory_available_pct: metrics.memory_available_pct.map(rounded),
                 swap_used_bytes: metrics.swap_used_bytes,
                 thermal_pressure: metrics.thermal_pressure.map(|level| Cow::Borrowed(level.as_str())),
-                cpu_power_mw: metrics.cpu_power_mw,
-                gpu_power_mw: metrics.gpu_power_mw,
-                ane_power_mw: metrics.ane_power_mw,
-                combined_power_mw: metrics.combined_power_mw,
-                gpu_busy_pct: metrics.gpu_busy_pct,
-                io_read_per_s: metrics.io_read_per_s,
-                io_write_per_s: metrics.io_write_per_s,
-                cpu_ms_per_s: metrics.cpu_ms_per_s,
-                idle_wakeups_per_s: metrics.idle_wakeups_per_s,
-                intr_wakeups_per_s: metrics.intr_wakeups_per_s,
+                cpu_power_mw: metrics.cpu_power_mw.map(rounded),
+                gpu_power_mw: metrics.gpu_power_mw.map(rounded),
+                ane_power_mw: metrics.ane_power_mw.map(rounded),
+                combined_power_mw: metrics.combined_power_mw.map(rounded),
+                gpu_busy_pct: metrics.gpu_busy_pct.map(rounded),
+                io_read_per_s: metrics.io_read_per_s.map(rounded),
+                io_write_per_s: metrics.io_write_per_s.map(rounded),
+                cpu_ms_per_s: metrics.cpu_ms_per_s.map(rounded),
+                idle_wakeups_per_s: metrics.idle_wakeups_per_s.map(rounded),
+                intr_wakeups_per_s: metrics.intr_wakeups_per_s.map(rounded),
                 wakeups_kind: Cow::Borrowed(sample.wakeups_kind.as_str()),
-                pageins_per_s: metrics.pageins_per_s,
+                pageins_per_s: metrics.pageins_per_s.map(rounded),
             },
             top: (&sample.top).into(),
         }

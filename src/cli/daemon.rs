@@ -45,9 +45,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         let exit = match &error {
             DaemonError::Lock(LockError::Held(..)) => Exit::AlreadyRunning,
             DaemonError::Source(_) => Exit::Source,
-            DaemonError::Lock(LockError::Io(..)) | DaemonError::Socket(_) | DaemonError::System(..) => {
-                Exit::Failed
-            }
+            DaemonError::Lock(LockError::Io(..))
+            | DaemonError::Socket(_)
+            | DaemonError::System(..)
+            | DaemonError::Failed => Exit::Failed,
         };
         Failure::new(exit, chain(&error)).into()
     })

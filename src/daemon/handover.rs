@@ -10,7 +10,7 @@ use crate::event::Notice;
 use crate::sample::{Reject, Sample, SourceInfo};
 
 /// What fits between the two threads: 25 s at 10 Hz.
-const QUEUE: usize = 256;
+pub const QUEUE: usize = 256;
 /// What is not a sample waits beyond that on the sampling thread.
 const WAITING: usize = 1_000;
 

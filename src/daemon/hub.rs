@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::handover::{Handed, Inlet, SourceState};
+use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
 use crate::event::{EventId, Gap, Notice, Verdict};
 use crate::output::socket::{Kind, Socket};
@@ -108,7 +108,10 @@ impl Hub {
             tokio::select! {
                 biased;
                 woken = timeout(Duration::from_secs(1), self.inlet.woken()) => {
-                    self.drain();
+                    while self.drain() {
+                        // A replay at full speed can go on for ever: clients and signals have their turn too.
+                        tokio::task::yield_now().await;
+                    }
                     if woken.is_err() {
                         // No sample for a second: what waits for its second to be full goes now.
                         self.recorder.flush(&mut self.writes);
@@ -124,9 +127,12 @@ impl Hub {
         }
     }
 
-    /// Deals with everything handed over so far.
-    pub fn drain(&mut self) {
-        while let Some(handed) = self.inlet.take() {
+    /// Deals with what was handed over, a queueful at most. True where there may be more.
+    fn drain(&mut self) -> bool {
+        let mut dealt = 0;
+        while dealt < QUEUE {
+            let Some(handed) = self.inlet.take() else { break };
+            dealt += 1;
             match handed {
                 Handed::Sample(sample) => self.sample(&sample),
                 Handed::Notice(notice) => self.notice(&notice),
@@ -146,11 +152,12 @@ impl Hub {
         {
             self.recover(&recovered);
         }
+        dealt == QUEUE
     }
 
     /// The last of it: what is left goes out, and whoever waits for a commit is given a moment.
     pub async fn finish(&mut self) {
-        self.drain();
+        while self.drain() {}
         self.recorder.flush(&mut self.writes);
         self.write();
         let announcing = async { while self.announcing.join_next().await.is_some() {} };

@@ -47,6 +47,9 @@ pub enum DaemonError {
     /// The socket can't be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The sampling thread panicked.
+    #[error("the sampling thread failed, which is a fault of this program: please report what it said")]
+    Failed,
     /// The system refuses something that is needed.
     #[error("{0}: {1}")]
     System(&'static str, #[source] std::io::Error),
@@ -134,6 +137,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let config = &loaded.config;
     let system = |what| move |error| DaemonError::System(what, error);
     let mut signals = Signals::listen().map_err(system("signals can't be listened for"))?;
+    raise_descriptor_limit();
     let directory = &run.paths.data_dir;
     run.paths.create_dir(directory).map_err(system("the data directory"))?;
     let _lock = Lock::take(directory)?;
@@ -171,7 +175,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
 
     let outcome = match start(&mut sampling, &mut signals, &mut hub).await {
         Started::Stopped(why) => Ok(why),
-        Started::Failed(why) => Err(why),
+        Started::Failed(why) => Err(DaemonError::from(why)),
         Started::Delivers => {
             tracing::info!(
                 "watching with the source {}; events and socket are in {}",
@@ -182,8 +186,25 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         }
     };
     let reason = outcome.as_ref().map_or("the source can't start", |why| why);
-    stop(sampling, hub, signals, reason).await;
-    outcome.map(|_| ()).map_err(Into::into)
+    let sound = stop(sampling, hub, signals, reason).await;
+    outcome?;
+    if sound { Ok(()) } else { Err(DaemonError::Failed) }
+}
+
+/// Descriptors wanted: three for each of 256 processes, one for each of 256 clients, and some.
+const DESCRIPTORS: libc::rlim_t = 4_096;
+
+/// Raises the soft limit of descriptors, which is as low as 256 under launchd, as far as is permitted.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit to fill and to read.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < DESCRIPTORS {
+            limit.rlim_cur = DESCRIPTORS.min(limit.rlim_max);
+            // Refused, it goes on with fewer.
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
 }
 
 /// Under sudo the files are the invoking user's.
@@ -252,20 +273,12 @@ async fn watch(
     run: &Run,
     commands: &std::sync::mpsc::SyncSender<Command>,
 ) -> &'static str {
-    /// How often it is looked whether the sampling thread has ended.
-    const LOOK: Duration = Duration::from_millis(500);
     loop {
-        let hangup = tokio::select! {
+        tokio::select! {
             why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return why,
-            _ = signals.hangup.recv() => true,
-            () = hub.serve() => false,
-            () = sleep(LOOK) => false,
-        };
-        if sampling.has_ended() {
-            return "replay ended";
-        }
-        if hangup {
-            reload(run, hub, commands);
+            () = sampling.ended() => return "the recording ended",
+            _ = signals.hangup.recv() => reload(run, hub, commands),
+            () = hub.serve() => {}
         }
     }
 }
@@ -295,20 +308,20 @@ fn complain(errors: &ConfigErrors) {
     tracing::error!("the configuration was not taken; the old one stays in force");
 }
 
-/// Ends everything within 5 s, whatever hangs; a second signal ends it at once.
-async fn stop(sampling: Sampling, mut hub: Hub, mut signals: Signals, reason: &'static str) {
+/// Ends everything within 5 s, whatever hangs; a second signal ends it at once. False where the sampling thread
+/// had failed.
+async fn stop(mut sampling: Sampling, mut hub: Hub, mut signals: Signals, reason: &'static str) -> bool {
     tracing::info!("stopping: {reason}");
     let ending = async {
         sampling.stop();
-        let ended = timeout(SAMPLING_ENDS, async {
-            while !sampling.has_ended() {
-                tokio::select! {
-                    () = hub.serve() => {}
-                    () = sleep(Duration::from_millis(20)) => {}
-                }
+        let ended = async {
+            tokio::select! {
+                () = sampling.ended() => {}
+                () = hub.serve() => {}
             }
-        });
-        if ended.await.is_err() {
+        };
+        let ended = timeout(SAMPLING_ENDS, ended).await.is_ok();
+        if !ended {
             tracing::warn!("the sampling thread hangs in its source and is left behind");
         }
         hub.finish().await;
@@ -319,9 +332,16 @@ async fn stop(sampling: Sampling, mut hub: Hub, mut signals: Signals, reason: &'
         if !store.shutdown(reason, STORE_ENDS) {
             tracing::error!("the disk did not take all that was to be written; what is missing is lost");
         }
+        !(ended && sampling.failed())
     };
     tokio::select! {
-        () = ending => tracing::info!("stopped"),
-        _ = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => tracing::warn!("stopped at once"),
+        sound = ending => {
+            tracing::info!("stopped");
+            sound
+        }
+        _ = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => {
+            tracing::warn!("stopped at once");
+            true
+        }
     }
 }

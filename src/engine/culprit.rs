@@ -45,7 +45,7 @@ impl Attribution {
         self.parts.clear();
         let (mut weights, mut all_points) = (0.0, 0.0);
         for entry in window.clone() {
-            let age_ns = newest.at_ns.saturating_sub(entry.at_ns) as f64;
+            let age_ns = newest.ring_ns.saturating_sub(entry.ring_ns) as f64;
             let weight = (-age_ns / HALF_LIFE_NS).exp2();
             weights += weight;
             for factor in Factor::ALL {
@@ -184,7 +184,7 @@ mod tests {
             .map(|index| {
                 let mut sample = Sample { seq: index + 1, ..Sample::default() };
                 fill(index, &mut sample);
-                Entry { at_ns: index * 100_000_000, sample }
+                Entry { at_ns: index * 100_000_000, ring_ns: index * 100_000_000, sample }
             })
             .collect()
     }
@@ -336,7 +336,8 @@ mod tests {
             let window: Vec<Entry> = samples
                 .into_iter()
                 .enumerate()
-                .map(|(index, sample)| Entry { at_ns: index as u64 * 100_000_000, sample })
+                .map(|(index, sample)| (index as u64 * 100_000_000, sample))
+                .map(|(at_ns, sample)| Entry { at_ns, ring_ns: at_ns, sample })
                 .collect();
             let found = culprits(&window);
             prop_assert!(found.len() <= MOST);

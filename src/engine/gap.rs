@@ -22,11 +22,12 @@ const WAKING_NS: u64 = 5_000_000_000;
 const LEAST_SAMPLES: u32 = 3;
 /// Cases open at once; more than that are put together.
 const MOST_CASES: usize = 16;
-/// Late beats remembered; a beat that is late by less than a millisecond is on time.
+/// Late beats remembered. One that is late by less than a period is jitter: on a busy machine every beat is
+/// late by a few ms, and their sum is nobody's gap.
 const BEATS: usize = 512;
 /// Samples remembered: as many as the sampler's pipe can have held back, and some.
 const ARRIVALS: usize = 64;
-const LEAST_DELAY_NS: u64 = 1_000_000;
+const LEAST_DELAY_NS: u64 = BEAT_NS;
 
 /// What the judge goes by.
 #[derive(Clone, Copy, Debug)]

@@ -22,7 +22,7 @@ pub use tier::Thresholds;
 use culprit::Attribution;
 use gap::{Judge, Judgement, Observed};
 use interval::{Expected, Timing};
-use ring::{Entry, Ring};
+use ring::Ring;
 use stress::{Inputs, Mean};
 use timeline::Timeline;
 
@@ -318,7 +318,7 @@ impl Engine {
             self.ladder.step(stress.total(), reading.elapsed_ns, reading.degraded, &self.settings.tiers);
         self.last_arrival_ns = Some(at_ns);
         self.last_unix_ns = at.unix_ns;
-        self.ring.push(Entry { at_ns, sample });
+        self.ring.push(at_ns, &sample);
         self.follow(at_ns, &sample, from, notices);
         let observed = Observed {
             seq: sample.seq,

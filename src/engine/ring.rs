@@ -9,11 +9,17 @@ const PER_SECOND: u64 = 10;
 /// Room beyond that, so that intervals a little short of nominal still fit.
 const SLACK: usize = 10;
 
-/// A sample and when it came on the engine's own time line, ns.
+/// The time from one sample to the next counts at most so much, ns: a sample that ends a long pause must neither
+/// push out what led up to it nor take the weight from it.
+const MOST_STEP_NS: u64 = 1_000_000_000;
+
+/// A sample and when it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// Time awake since the engine began, ns.
+    /// On the engine's own time line: time awake since it began, ns.
     pub at_ns: u64,
+    /// On the ring's: the same, but that no step is longer than a second. Ages are told by this.
+    pub ring_ns: u64,
     /// The sample.
     pub sample: Sample,
 }
@@ -34,17 +40,18 @@ impl Ring {
         Self { entries: VecDeque::with_capacity(capacity), span_ns, capacity }
     }
 
-    /// Takes a sample and lets go of what is older than the span.
-    pub fn push(&mut self, entry: Entry) {
+    /// Takes the sample that came at `at_ns`, and lets go of what is older than the span.
+    pub fn push(&mut self, at_ns: u64, sample: &Sample) {
+        let ring_ns = self
+            .entries
+            .back()
+            .map_or(0, |last| last.ring_ns + at_ns.saturating_sub(last.at_ns).min(MOST_STEP_NS));
         while self.entries.len() == self.capacity
-            || self
-                .entries
-                .front()
-                .is_some_and(|first| entry.at_ns.saturating_sub(first.at_ns) > self.span_ns)
+            || self.entries.front().is_some_and(|first| ring_ns - first.ring_ns > self.span_ns)
         {
             self.entries.pop_front();
         }
-        self.entries.push_back(entry);
+        self.entries.push_back(Entry { at_ns, ring_ns, sample: *sample });
     }
 
     /// The newest sample.
@@ -69,15 +76,15 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn entry(seq: u64, at_ns: u64) -> Entry {
-        Entry { at_ns, sample: Sample { seq, ..Sample::default() } }
+    fn push(ring: &mut Ring, seq: u64, at_ns: u64) {
+        ring.push(at_ns, &Sample { seq, ..Sample::default() });
     }
 
     #[test]
     fn the_ring_holds_its_span_and_no_more() {
         let mut ring = Ring::new(30_000_000_000);
         for seq in 0..1000 {
-            ring.push(entry(seq, seq * 100_000_000));
+            push(&mut ring, seq, seq * 100_000_000);
         }
         assert_eq!(ring.iter().count(), 301);
         assert_eq!(ring.iter().next().unwrap().sample.seq, 699);
@@ -86,11 +93,21 @@ mod tests {
     }
 
     #[test]
+    fn a_long_pause_does_not_push_out_what_led_up_to_it() {
+        let mut ring = Ring::new(30_000_000_000);
+        for seq in 0..300 {
+            push(&mut ring, seq, seq * 100_000_000);
+        }
+        push(&mut ring, 300, 90_000_000_000);
+        assert!(ring.iter().count() > 280, "{}", ring.iter().count());
+    }
+
+    #[test]
     fn a_flood_of_samples_does_not_grow_it() {
         let mut ring = Ring::new(30_000_000_000);
         let capacity = ring.entries.capacity();
         for seq in 0..10_000 {
-            ring.push(entry(seq, seq));
+            push(&mut ring, seq, seq);
         }
         assert_eq!(ring.iter().count(), 310);
         assert_eq!(ring.entries.capacity(), capacity);

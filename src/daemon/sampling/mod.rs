@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::handover::{Handed, Outlet, SourceState};
 use super::signals::Continued;
@@ -65,6 +65,8 @@ pub struct Sampling {
     stop: Arc<AtomicBool>,
     /// Told when it has started, or can't.
     pub started: Option<oneshot::Receiver<Result<(), CantStart>>>,
+    /// Closed when it ends, whichever way.
+    ended: watch::Receiver<()>,
     thread: JoinHandle<()>,
 }
 
@@ -81,10 +83,13 @@ impl Sampling {
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, started) = oneshot::channel();
+        let (end, ended) = watch::channel(());
         let continued = Continued::listen()?;
         let thread = thread::Builder::new().name("sampling".into()).spawn({
             let stop = Arc::clone(&stop);
             move || {
+                // Dropped at the end of the thread, by a panic too.
+                let _end = end;
                 clock::be_a_users_program();
                 let sampler = Sampler {
                     engine,
@@ -98,7 +103,7 @@ impl Sampling {
                 sampler.run(plan);
             }
         })?;
-        Ok(Self { stop, started: Some(started), thread })
+        Ok(Self { stop, started: Some(started), ended, thread })
     }
 
     /// Asks it to end: open cases are decided and an open episode is closed.
@@ -106,10 +111,16 @@ impl Sampling {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has ended: it was asked to, or the recording is over.
+    /// Waits until it ends: it was asked to, the recording is over, or it failed.
+    pub async fn ended(&mut self) {
+        while self.ended.changed().await.is_ok() {}
+    }
+
+    /// Whether it ended by a fault of the program; to be asked once it has ended.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+    pub fn failed(self) -> bool {
+        // Its last value is dropped an instant before the thread is gone: this waits for that instant.
+        self.thread.join().is_err()
     }
 }
 

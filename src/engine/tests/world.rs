@@ -44,6 +44,8 @@ pub(super) struct World {
     pub(super) sampling: bool,
     /// After a freeze the samples are read before the heartbeat has said that it was late.
     pub(super) samples_first: bool,
+    /// Every beat is late by so much: a busy machine.
+    pub(super) jitter_ms: u64,
     /// What the next readings hold.
     pub(super) reading: Reading,
     /// The kernel's counters are read with every sample.
@@ -68,6 +70,7 @@ impl World {
             interval_ms: 100,
             sampling: true,
             samples_first: false,
+            jitter_ms: 0,
             reading: Reading::default(),
             witness: origin == Origin::Own,
             own: origin == Origin::Own,
@@ -178,7 +181,7 @@ impl World {
     }
 
     fn beat(&mut self) {
-        if self.awake_ms < self.beat_due_ms {
+        if self.awake_ms < self.beat_due_ms + self.jitter_ms {
             return;
         }
         let delay_ns = self.overdue() * MS;

@@ -9,8 +9,8 @@
 
 use std::sync::LazyLock;
 
-use memchr::memchr;
 use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 
 use crate::sample::Reject;
 
@@ -30,7 +30,6 @@ const HEAD: &[u8] = b"<?xml";
 const BARE_HEAD: &[u8] = b"<plist";
 const CLOSE: &[u8] = b"</plist>";
 
-static FIND_HEAD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(HEAD));
 static FIND_CLOSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(CLOSE));
 
 /// Where in the stream the framer is.
@@ -146,9 +145,9 @@ impl Framer {
         let held = &self.buffer[self.start..self.end];
         let window = &held[..held.len().min(self.limit)];
 
-        let close = find(&FIND_CLOSE, window, no_close_before);
+        let close = find_close(window, no_close_before);
         let before_close = close.unwrap_or(window.len());
-        if let Some(head) = find(&FIND_HEAD, &window[..before_close], no_head_before) {
+        if let Some(head) = find_head(&window[..before_close], no_head_before) {
             self.start += head;
             self.state = State::Inside {
                 // What was searched for the lost document need not be searched again.
@@ -210,9 +209,18 @@ impl Default for Framer {
     }
 }
 
-/// The first occurrence in `window` that starts at `from` or later.
-fn find(finder: &Finder<'_>, window: &[u8], from: usize) -> Option<usize> {
-    Some(from + finder.find(window.get(from..)?)?)
+/// The first `</plist>` in `window` that starts at `from` or later.
+fn find_close(window: &[u8], from: usize) -> Option<usize> {
+    Some(from + FIND_CLOSE.find(window.get(from..)?)?)
+}
+
+/// The first `<?xml` in `window` that starts at `from` or later: by its `?`, which is rare in documents.
+fn find_head(window: &[u8], from: usize) -> Option<usize> {
+    let window = window.get(from..)?;
+    memchr_iter(b'?', window)
+        .filter_map(|at| at.checked_sub(1))
+        .find(|&at| window[at..].starts_with(HEAD))
+        .map(|at| from + at)
 }
 
 /// Where a search for `needle` goes on when it has found `found` in `window`.

@@ -1,7 +1,7 @@
 //! Task rows: the sums over all of them, and the largest.
 
 use super::text::Text;
-use super::xml::{Cursor, Value};
+use super::xml::{Cursor, NumberEntry, Value};
 use super::{OwnPids, accrue};
 use crate::sample::{Name, Reading, Reject, TopList};
 
@@ -25,6 +25,7 @@ enum Field {
 const ALL_SEEN: u8 = u8::MAX;
 
 impl Field {
+    #[inline]
     fn of(key: &[u8]) -> Option<Self> {
         Some(match key {
             b"pid" => Self::Pid,
@@ -54,15 +55,17 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Reads the entries of a row whose start tag has been read.
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Reject> {
+    /// Reads the entries of a row whose start tag has been read. One with none of the keys is no task's.
+    fn read(cursor: &mut Cursor<'a>, layout: &mut Layout<'a>) -> Result<Option<Self>, Reject> {
         let mut row = Self::default();
         let mut seen = 0_u8;
+        let mut place = 0;
         // Half of a row comes after the last key that matters.
         while seen != ALL_SEEN {
-            let Some(key) = cursor.key()? else { return Ok(row) };
-            let field = key.lookup(Field::of);
-            let value = cursor.value()?;
+            let Some((field, value)) = layout.entry(cursor, place)? else {
+                return Ok((seen != 0).then_some(row));
+            };
+            place += 1;
             // Of duplicate keys the first counts, whatever its value.
             let fresh = field.filter(|&field| seen & bit(field) == 0);
             seen |= field.map_or(0, bit);
@@ -87,7 +90,53 @@ impl<'a> Row<'a> {
             }
         }
         cursor.skip(Value::Dict)?;
-        Ok(row)
+        Ok(Some(row))
+    }
+}
+
+/// Entries of a row that are remembered: more than come before the last key that matters.
+const REMEMBERED: usize = 24;
+
+/// How the entries of the row before were written, and what their keys meant.
+///
+/// The rows of a document have the same keys in the same order, and what is written alike means the same: a
+/// comparison then stands in for reading tags and looking up the key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Layout<'a> {
+    entries: [Option<(NumberEntry<'a>, Option<Field>)>; REMEMBERED],
+}
+
+impl<'a> Layout<'a> {
+    /// Reads the next entry of a row, which is its `place`th, with what its key means; `None` at its end.
+    #[inline]
+    fn entry(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        place: usize,
+    ) -> Result<Option<(Option<Field>, Value<'a>)>, Reject> {
+        if let Some(Some((entry, field))) = self.entries.get(place)
+            && let Some(text) = cursor.number_like(entry)
+        {
+            return Ok(Some((*field, Value::Number(text))));
+        }
+        self.new_entry(cursor, place)
+    }
+
+    fn new_entry(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        place: usize,
+    ) -> Result<Option<(Option<Field>, Value<'a>)>, Reject> {
+        let start = cursor.position();
+        let Some(key) = cursor.key()? else { return Ok(None) };
+        let field = key.lookup(Field::of);
+        let value = cursor.value()?;
+        if let Some(slot) = self.entries.get_mut(place)
+            && let Value::Number(text) = value
+        {
+            *slot = cursor.number_entry(start, text).map(|entry| (entry, field));
+        }
+        Ok(Some((field, value)))
     }
 }
 
@@ -97,8 +146,9 @@ fn bit(field: Field) -> u8 {
 
 /// What task rows add up to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tally<'o> {
-    own: &'o OwnPids,
+pub(super) struct Tally<'a> {
+    own: &'a OwnPids,
+    layout: Layout<'a>,
     /// Rows counted.
     pub(super) rows: usize,
     cpu: Option<f64>,
@@ -113,10 +163,11 @@ pub(super) struct Tally<'o> {
     top_diskio: TopList,
 }
 
-impl<'o> Tally<'o> {
-    pub(super) fn new(own: &'o OwnPids) -> Self {
+impl<'a> Tally<'a> {
+    pub(super) fn new(own: &'a OwnPids) -> Self {
         Self {
             own,
+            layout: Layout::default(),
             rows: 0,
             cpu: None,
             idle_wakeups: None,
@@ -132,11 +183,12 @@ impl<'o> Tally<'o> {
     }
 
     /// Reads the elements of a `tasks` array whose start tag has been read.
-    pub(super) fn read_tasks(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Reject> {
+    pub(super) fn read_tasks(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Reject> {
         while let Some(element) = cursor.element()? {
             if let Value::Dict = element {
-                let row = Row::read(cursor)?;
-                self.add(&row);
+                if let Some(row) = Row::read(cursor, &mut self.layout)? {
+                    self.add(&row);
+                }
             } else {
                 cursor.skip(element)?;
             }
@@ -146,7 +198,7 @@ impl<'o> Tally<'o> {
 
     /// Reads the elements of a `coalitions` array whose start tag has been read: their tasks, not themselves,
     /// which are totals.
-    pub(super) fn read_coalitions(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Reject> {
+    pub(super) fn read_coalitions(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Reject> {
         while let Some(element) = cursor.element()? {
             if let Value::Dict = element {
                 self.read_coalition(cursor)?;
@@ -157,7 +209,7 @@ impl<'o> Tally<'o> {
         Ok(())
     }
 
-    fn read_coalition(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Reject> {
+    fn read_coalition(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Reject> {
         let mut seen = false;
         while let Some(key) = cursor.key()? {
             let tasks = key.lookup(|key| (key == b"tasks").then_some(())).is_some();

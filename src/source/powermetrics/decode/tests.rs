@@ -59,10 +59,17 @@ fn a_document_without_a_positive_interval_is_incomplete() {
 #[test]
 fn key_and_value_may_stand_apart_and_tags_may_hold_white_space() {
     let reading = read(
-        "<key >disk</key ><dict foo=\"bar\">\n<key>rbytes_per_s</key>\n\n\t<real>\n5.5 </real >\
+        "<key >disk</key ><dict foo=\"</dict>\">\n<key>rbytes_per_s</key>\n\n\t<real>\n5.5 </real >\
          <!-- <key>wbytes_per_s</key><real>1</real> --><key>wbytes_per_s</key><integer>7</integer></dict >",
     );
     assert_eq!(reading.metrics.io_per_s(), Some(12.5));
+}
+
+#[test]
+fn brackets_hide_an_angle_in_a_declaration_and_nowhere_else() {
+    let entries = "<dict x=[<\"1.0\"><key>elapsed_ns</key><integer>5</integer></dict>";
+    let document = format!("<!DOCTYPE plist [ <!ENTITY a \"b\"> ]><plist>{entries}</plist>");
+    assert_eq!(decode(document.as_bytes(), &OwnPids::default()).unwrap().reading.elapsed_ns, 5);
 }
 
 #[test]
@@ -150,6 +157,25 @@ fn a_key_that_comes_last_in_a_row_is_read_too() {
 }
 
 #[test]
+fn rows_that_are_written_alike_and_rows_that_are_not_are_read_alike() {
+    let cpu = "<key>cputime_ms_per_s</key><real>";
+    let reading = read(&format!(
+        "<key>tasks</key><array>\
+         <dict><key>pid</key><integer>1</integer><key>x</key><integer>9</integer>{cpu}1</real></dict>\
+         <dict><key>pid</key><integer>2</integer><key>x</key><integer>&#57;</integer>{cpu}&#50;</real></dict>\
+         <dict><key>pid</key><real>3</real>{cpu}3</real><key>x</key><integer>9</integer></dict>\
+         <dict><key>pid</key><real>4<!-- --></real>{cpu}4</real>{cpu}9</real></dict>\
+         <dict>{cpu}5</real>{cpu}9</real>{cpu}9</real><key>pid</key><integer>5</integer></dict>\
+         <dict>{cpu}6</real><key>pid</key><array><dict/></array><key>pid</key><integer>9</integer></dict></array>",
+    ));
+    assert_eq!(
+        named(&reading.top_cpu),
+        [(5, "", 5.0), (4, "", 4.0), (3, "", 3.0), (2, "", 2.0), (1, "", 1.0)]
+    );
+    assert_eq!(reading.metrics.cpu_ms_per_s, Some(21.0));
+}
+
+#[test]
 fn dead_tasks_count_and_all_tasks_never_does() {
     let reading = read(&format!(
         "{}<key>all_tasks</key>{}",
@@ -189,6 +215,8 @@ fn tasks_shown_twice_count_once() {
         (format!("{nested}{flat}"), 2.0),
         (format!("{none}{nested}"), 3.0),
         (format!("{nested}{none}"), 3.0),
+        (format!("{nested}<key>tasks</key><array><dict/></array>"), 3.0),
+        (format!("<key>tasks</key><array><dict></dict></array>{nested}"), 3.0),
     ] {
         let reading = read(&entries);
         assert_eq!(reading.metrics.cpu_ms_per_s, Some(cpu), "{entries}");

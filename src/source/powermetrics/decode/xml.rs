@@ -37,6 +37,15 @@ pub(super) enum Value<'a> {
     Other,
 }
 
+/// The part of a dict's entry with a number in it that does not vary: all before the number, and all after.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NumberEntry<'a> {
+    /// `<key>pid</key><integer>`.
+    before: &'a [u8],
+    /// `</integer>`.
+    after: &'static [u8],
+}
+
 /// A place in a document.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor<'a> {
@@ -54,7 +63,7 @@ impl<'a> Cursor<'a> {
     /// Reads the next tag; text, comments and instructions before it are nobody's.
     pub(super) fn tag(&mut self) -> Result<Tag<'a>, Reject> {
         loop {
-            self.to_angle()?;
+            self.at += memchr(b'<', &self.document[self.at..]).ok_or(Reject::Malformed)?;
             match self.document.get(self.at + 1) {
                 Some(b'/') => {
                     let (name, _) = self.named_tag(2)?;
@@ -72,7 +81,16 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the next key of a dict; `None` at the dict's end.
+    #[inline]
     pub(super) fn key(&mut self) -> Result<Option<Text<'a>>, Reject> {
+        self.pass_white_space();
+        match self.plain(b"<key>", b"</key>") {
+            Some(text) => Ok(Some(text)),
+            None => self.any_key(),
+        }
+    }
+
+    fn any_key(&mut self) -> Result<Option<Text<'a>>, Reject> {
         match self.tag()? {
             Tag::Open(name @ b"key") => self.text(name).map(Some),
             Tag::Empty(b"key") => Ok(Some(Text::EMPTY)),
@@ -82,9 +100,55 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the value that follows a key.
+    #[inline]
     pub(super) fn value(&mut self) -> Result<Value<'a>, Reject> {
+        self.pass_white_space();
+        if let Some(text) = self.plain(b"<integer>", b"</integer>") {
+            return Ok(Value::Number(text));
+        }
+        if let Some(text) = self.plain(b"<real>", b"</real>") {
+            return Ok(Value::Number(text));
+        }
         let tag = self.tag()?;
         self.value_from(tag)
+    }
+
+    /// The place of the next tag, white space passed.
+    #[inline]
+    pub(super) fn position(&mut self) -> usize {
+        self.pass_white_space();
+        self.at
+    }
+
+    /// What can be remembered of the entry that started at `start` and has just been read, and had this number.
+    pub(super) fn number_entry(&self, start: usize, number: Text<'a>) -> Option<NumberEntry<'a>> {
+        let entry = self.document.get(start..self.at)?;
+        let ends: [&'static [u8]; 2] = [b"</integer>", b"</real>"];
+        let after = ends.into_iter().find(|after| entry.ends_with(after))?;
+        let before = &entry[..entry.len().checked_sub(after.len() + number.len())?];
+        Some(NumberEntry { before, after })
+    }
+
+    /// Reads the next entry where it is written as `entry` was, but for the number; moves only past white
+    /// space where it is not.
+    #[inline]
+    pub(super) fn number_like(&mut self, entry: &NumberEntry<'_>) -> Option<Text<'a>> {
+        self.pass_white_space();
+        self.plain(entry.before, entry.after)
+    }
+
+    /// Reads an element here that is written as almost all are: plain tags around plain text. Moves only
+    /// where there is one.
+    #[inline(always)]
+    fn plain(&mut self, open: &[u8], close: &[u8]) -> Option<Text<'a>> {
+        let rest = self.document.get(self.at..)?.strip_prefix(open)?;
+        let length = plain_length(rest)?;
+        let (text, tail) = rest.split_at(length);
+        if !tail.starts_with(close) {
+            return None;
+        }
+        self.at += open.len() + length + close.len();
+        Some(Text::new(text, false))
     }
 
     /// Reads the next element of an array; `None` at the array's end.
@@ -198,19 +262,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Moves to the next `<`.
-    fn to_angle(&mut self) -> Result<(), Reject> {
-        while let Some(&byte) = self.document.get(self.at) {
-            if byte == b'<' {
-                return Ok(());
-            }
-            if !byte.is_ascii_whitespace() {
-                break;
-            }
+    #[inline]
+    fn pass_white_space(&mut self) {
+        while self.document.get(self.at).is_some_and(u8::is_ascii_whitespace) {
             self.at += 1;
         }
-        self.at += memchr(b'<', &self.document[self.at..]).ok_or(Reject::Malformed)?;
-        Ok(())
     }
 
     /// Reads a tag whose name starts `lead` bytes from here: its name, and whether it is empty.
@@ -219,12 +275,33 @@ impl<'a> Cursor<'a> {
         let ends = |byte: &u8| matches!(byte, b'>' | b'/' | b' ' | b'\t' | b'\r' | b'\n');
         let length = rest.iter().position(ends).ok_or(Reject::Malformed)?;
         let (name, attributes) = rest.split_at(length);
-        // No tag of a property list has an attribute but `<plist version="1.0">`, so quotes hide no `>`.
-        let close =
-            if attributes[0] == b'>' { 0 } else { memchr(b'>', attributes).ok_or(Reject::Malformed)? };
-        self.at += lead + length + close + 1;
-        Ok((name, attributes[..close].ends_with(b"/")))
+        let close = past_angle(attributes, Hidden::Quoted).ok_or(Reject::Malformed)?;
+        self.at += lead + length + close;
+        Ok((name, attributes[..close].ends_with(b"/>")))
     }
+}
+
+/// Where the first `<` or `&` is. Names and numbers are short: eight bytes at a time inline beat a call that
+/// looks at 32.
+#[inline]
+fn plain_length(rest: &[u8]) -> Option<usize> {
+    /// The highest bit of the first zero byte, and of none before it.
+    const fn zero_bytes(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    }
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const ANGLES: u64 = u64::from_ne_bytes([b'<'; 8]);
+    const AMPERSANDS: u64 = u64::from_ne_bytes([b'&'; 8]);
+
+    let (words, tail) = rest.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ ANGLES) | zero_bytes(word ^ AMPERSANDS);
+        if found != 0 {
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
+        }
+    }
+    Some(rest.len() - tail.len() + memchr2(b'<', b'&', tail)?)
 }
 
 #[derive(Clone, Copy)]
@@ -240,7 +317,7 @@ pub(super) fn past_markup(document: &[u8], at: usize) -> Option<usize> {
     let (lead, end) = markup_kind(rest)?;
     match end {
         Some(end) => Some(at + lead + memmem::find(&rest[lead..], end)? + end.len()),
-        None => past_declaration(rest).map(|length| at + length),
+        None => past_angle(rest, Hidden::QuotedOrBracketed).map(|length| at + length),
     }
 }
 
@@ -265,8 +342,17 @@ pub(super) const CDATA_OPEN: &[u8] = b"<![CDATA[";
 /// What closes a CDATA section.
 pub(super) const CDATA_CLOSE: &[u8] = b"]]>";
 
-/// The length of the declaration at the start of `rest`: up to the `>` outside quotes and brackets.
-fn past_declaration(rest: &[u8]) -> Option<usize> {
+/// What a `>` may stand in without ending what is around it.
+#[derive(Clone, Copy, PartialEq)]
+enum Hidden {
+    /// In a tag: quotes.
+    Quoted,
+    /// In a declaration: quotes, and the brackets around its own declarations.
+    QuotedOrBracketed,
+}
+
+/// The length of what is left of a tag or a declaration: up to the `>` that ends it.
+fn past_angle(rest: &[u8], hidden: Hidden) -> Option<usize> {
     let mut quote = None;
     let mut brackets = 0_usize;
     for (at, &byte) in rest.iter().enumerate() {
@@ -274,7 +360,7 @@ fn past_declaration(rest: &[u8]) -> Option<usize> {
             (Some(open), _) if open == byte => quote = None,
             (Some(_), _) => {}
             (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'[') => brackets += 1,
+            (None, b'[') if hidden == Hidden::QuotedOrBracketed => brackets += 1,
             (None, b']') => brackets = brackets.saturating_sub(1),
             (None, b'>') if brackets == 0 => return Some(at + 1),
             (None, _) => {}

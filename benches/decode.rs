@@ -1,0 +1,187 @@
+//! Frame and decode, beside `plist::from_reader_xml` into a serde struct of the same fields.
+//!
+//! `cargo bench --bench decode` measures with criterion. `cargo bench --bench decode -- --compare` times both,
+//! and CPython's plistlib, in turn in one run, and prints the ratios that the budget is about (20 and 200).
+
+use std::hint::black_box;
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+use pause_monitor::source::powermetrics::decode::{Document, OwnPids, decode};
+use pause_monitor::source::powermetrics::frame::Framer;
+use serde::Deserialize;
+
+#[path = "../tests/oracle/capture.rs"]
+mod capture;
+
+/// The fields that the decoder reads, and no others.
+#[derive(Debug, Deserialize)]
+#[allow(dead_code, reason = "read by serde's derive only")]
+struct Plain {
+    elapsed_ns: u64,
+    hw_model: Option<String>,
+    kern_osversion: Option<String>,
+    kern_boottime: Option<i64>,
+    timestamp: Option<plist::Date>,
+    thermal_pressure: Option<String>,
+    processor: Option<Processor>,
+    gpu: Option<Gpu>,
+    disk: Option<Disk>,
+    #[serde(default)]
+    tasks: Vec<Task>,
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(dead_code, reason = "read by serde's derive only")]
+struct Processor {
+    cpu_power: Option<f64>,
+    gpu_power: Option<f64>,
+    ane_power: Option<f64>,
+    combined_power: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(dead_code, reason = "read by serde's derive only")]
+struct Gpu {
+    idle_ratio: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(dead_code, reason = "read by serde's derive only")]
+struct Disk {
+    rbytes_per_s: Option<f64>,
+    wbytes_per_s: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(dead_code, reason = "read by serde's derive only")]
+struct Task {
+    pid: i32,
+    name: String,
+    cputime_ms_per_s: Option<f64>,
+    intr_wakeups_per_s: Option<f64>,
+    idle_wakeups_per_s: Option<f64>,
+    diskio_bytesread_per_s: Option<f64>,
+    diskio_byteswritten_per_s: Option<f64>,
+    pageins_per_s: Option<f64>,
+}
+
+/// What is read in one go from a socket pair.
+const READ: usize = 64 << 10;
+
+/// The whole way: bytes into the framer as reads bring them, and the document out of the decoder.
+fn frame_and_decode(framer: &mut Framer, input: &[u8]) -> Option<Document> {
+    let mut decoded = None;
+    for read in input.chunks(READ) {
+        framer.space()[..read.len()].copy_from_slice(read);
+        framer.filled(read.len());
+        while let Some(document) = framer.next_document() {
+            decoded = document.and_then(|document| decode(document, &OwnPids::default())).ok();
+            assert!(decoded.is_some(), "a rejected document is no measure");
+        }
+    }
+    decoded
+}
+
+fn with_plist(input: &[u8]) -> Option<Plain> {
+    plist::from_reader_xml(Cursor::new(input)).ok()
+}
+
+/// The documents to measure, by name.
+fn inputs() -> Vec<(&'static str, Vec<u8>)> {
+    let mut inputs = vec![("generated", capture::document(105, 1).into_bytes())];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures/mac16,5-macos26-1s.plist");
+    match std::fs::read(&path) {
+        Ok(bytes) => inputs.push(("capture", bytes)),
+        Err(error) => say(&format!("passed over: the capture, {}: {error}", path.display())),
+    }
+    inputs
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    black_box(work());
+    start.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+const ROUNDS: usize = 200;
+const PYTHON_ROUNDS: usize = 30;
+
+/// The median of plistlib's time for the file, as Python itself measures it.
+fn python(path: &Path) -> Option<Duration> {
+    let script = "import plistlib, statistics, sys, time\n\
+                  data = open(sys.argv[1], 'rb').read()\n\
+                  data = data[:data.index(b'</plist>') + 8]\n\
+                  def once():\n    start = time.perf_counter_ns(); plistlib.loads(data); return time.perf_counter_ns() - start\n\
+                  print(int(statistics.median(once() for _ in range(int(sys.argv[2])))))";
+    let output = Command::new("python3")
+        .args(["-c", script])
+        .arg(path)
+        .arg(PYTHON_ROUNDS.to_string())
+        .output()
+        .ok()?;
+    Some(Duration::from_nanos(String::from_utf8(output.stdout).ok()?.trim().parse().ok()?))
+}
+
+fn compare() -> std::io::Result<()> {
+    for (name, input) in inputs() {
+        let mut framer = Framer::new();
+        let (mut ours, mut plist) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            ours.push(timed(|| frame_and_decode(&mut framer, black_box(&input))));
+            plist.push(timed(|| with_plist(black_box(&input))));
+        }
+        let (ours, plist) = (median(ours), median(plist));
+        let ratio = |other: Duration| other.as_secs_f64() / ours.as_secs_f64();
+        say(&format!("{name}, {} bytes, medians:", input.len()));
+        say(&format!("  frame + decode {ours:>10.1?}"));
+        say(&format!("  plist, serde   {plist:>10.1?} {:>7.1} ×", ratio(plist)));
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), &input)?;
+        match python(file.path()) {
+            Some(time) => say(&format!("  plistlib       {time:>10.1?} {:>7.1} ×", ratio(time))),
+            None => say("  passed over: plistlib, python3 does not run"),
+        }
+    }
+    Ok(())
+}
+
+fn main() -> std::io::Result<()> {
+    if std::env::args().any(|argument| argument == "--compare") {
+        return compare();
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    for (name, input) in inputs() {
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Bytes(input.len() as u64));
+        let mut framer = Framer::new();
+        group.bench_function("frame and decode", |bencher| {
+            bencher.iter(|| frame_and_decode(&mut framer, black_box(&input)));
+        });
+        group.bench_function("frame", |bencher| {
+            bencher.iter(|| {
+                framer.space()[..input.len()].copy_from_slice(black_box(&input));
+                framer.filled(input.len());
+                while let Some(document) = framer.next_document() {
+                    black_box(document.map(<[u8]>::len).ok());
+                }
+            });
+        });
+        group.bench_function("plist into serde", |bencher| bencher.iter(|| with_plist(black_box(&input))));
+        group.finish();
+    }
+    criterion.final_summary();
+    Ok(())
+}
