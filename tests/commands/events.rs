@@ -199,6 +199,8 @@ fn a_wrong_filter_is_wrong_usage_that_says_what_is_understood() {
         (&["events", "--status", "maybe"], "[possible values: unreviewed, reviewed, pinned, dismissed]"),
         (&["events", "--limit", "0"], "0 is not in 1.."),
         (&["events", "show", "x"], "'x'"),
+        (&["events", "--json", "show", "1"], "stands behind that word: pause-monitor events show 7 --json"),
+        (&["events", "--limit", "3", "list"], "stands behind that word"),
         (&["events", "mark", "1"], "--status <STATUS>|--note <TEXT>"),
     ] {
         let run = program.run(arguments);
@@ -230,4 +232,20 @@ fn a_database_that_the_daemon_is_just_making_holds_no_events_yet() {
     assert_eq!((run.stdout.as_str(), run.stderr.as_str(), run.code), ("No events.\n", "", 0));
     assert_eq!(program.run(&["events", "mark", "1", "--note", "x", "--data-dir", data_dir]).code, 1);
     assert_eq!(program.run(&["prune", "--data-dir", data_dir]).code, 0);
+}
+
+#[test]
+fn the_directories_may_stand_anywhere() {
+    let recorded = Recorded::new();
+    let data_dir = recorded.data_dir();
+    let data_dir = data_dir.to_str().unwrap();
+    let story = recorded.print(&["events", "show", "2"]);
+    for arguments in [
+        ["--data-dir", data_dir, "events", "show", "2"],
+        ["events", "--data-dir", data_dir, "show", "2"],
+        ["events", "show", "--data-dir", data_dir, "2"],
+        ["events", "show", "2", "--data-dir", data_dir],
+    ] {
+        assert_eq!(recorded.print(&arguments), story, "{arguments:?}");
+    }
 }
