@@ -1,7 +1,7 @@
 //! The daemon on this very machine: it is stopped, frozen, and given something to see.
 #![cfg(target_os = "linux")]
-// clippy.toml allows it in tests only, and takes this for none.
-#![allow(clippy::unwrap_used)]
+// clippy.toml allows these in tests only, and takes this for none.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "support/daemon.rs"]
 mod daemon;
