@@ -226,7 +226,8 @@ impl Story {
             self.info.hw_model.map_or_else(|| "an unnamed machine".to_owned(), |name| name.printable());
         let build =
             self.info.os_build.map_or_else(String::new, |name| format!(", build {}", name.printable()));
-        writeln!(out, "{} samples of {model}{build}, {}", self.samples, table::duration(summary.duration_s))?;
+        let samples = table::count(self.samples, "sample");
+        writeln!(out, "{samples} of {model}{build}, {}", table::duration(summary.duration_s))?;
         if let Some(first) = self.first {
             writeln!(out, "from      {}", local(first))?;
         }
@@ -318,14 +319,15 @@ fn local(unix_ns: i64) -> String {
 /// Intervals, in buckets that are half a percent wide: a recording of any length takes the same room.
 #[derive(Debug)]
 struct Intervals {
-    buckets: Box<[u64; BUCKETS]>,
+    /// How many, and the greatest of them, ns.
+    buckets: Box<[(u64, u64); BUCKETS]>,
     count: u64,
     max_ns: u64,
 }
 
 impl Default for Intervals {
     fn default() -> Self {
-        Self { buckets: Box::new([0; BUCKETS]), count: 0, max_ns: 0 }
+        Self { buckets: Box::new([(0, 0); BUCKETS]), count: 0, max_ns: 0 }
     }
 }
 
@@ -337,7 +339,9 @@ impl Intervals {
 
     fn push(&mut self, interval_ns: u64) {
         let bucket = ((interval_ns as f64).max(Self::LEAST) / Self::LEAST).ln() / Self::WIDTH;
-        self.buckets[(bucket as usize).min(BUCKETS - 1)] += 1;
+        let (count, greatest_ns) = &mut self.buckets[(bucket as usize).min(BUCKETS - 1)];
+        *count += 1;
+        *greatest_ns = (*greatest_ns).max(interval_ns);
         self.count += 1;
         self.max_ns = self.max_ns.max(interval_ns);
     }
@@ -346,12 +350,11 @@ impl Intervals {
     fn quantile(&self, part: f64) -> Option<f64> {
         let rank = (self.count as f64 * part).ceil().max(1.0) as u64;
         let mut seen = 0;
-        let bucket = self.buckets.iter().position(|count| {
+        let (_, greatest_ns) = self.buckets.iter().find(|(count, _)| {
             seen += count;
             seen >= rank
         })?;
-        let middle_ns = Self::LEAST * ((bucket as f64 + 0.5) * Self::WIDTH).exp();
-        Some((middle_ns.min(self.max_ns as f64) / 1e4).round() / 1e2)
+        Some(wire::ms(*greatest_ns))
     }
 
     fn summary(&self) -> IntervalSummary {
@@ -405,6 +408,9 @@ mod tests {
     fn quantiles_of_a_long_recording_take_no_more_room_and_are_within_half_a_percent() {
         let mut intervals = Intervals::default();
         assert_eq!(intervals.summary().median, None);
+        let mut single = Intervals::default();
+        single.push(1_023_685_416);
+        assert_eq!(single.summary().median, single.summary().max);
         for index in 0..1_000u64 {
             intervals.push(100_000_000 + index * 10_000);
         }

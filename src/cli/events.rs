@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::tz::TimeZone;
 
-use super::{Exit, output, table, when};
+use super::{Exit, Failure, output, table, when};
 use crate::event::EventId;
 use crate::output::store::{self, Filter, Kind, Reader, Status, StoredEvent};
 use crate::sample::{Tier, printable};
@@ -18,9 +18,7 @@ const NEWEST: u32 = 20;
 
 /// Pauses, stalls, episodes and outages on record.
 #[derive(Debug, clap::Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "Examples:
+#[command(after_help = "Examples:
   pause-monitor events                                  the newest 20
   pause-monitor events --kind pause --since 7d          last week's pauses
   pause-monitor events --min-duration 2s --json         all that took 2 s or more, for a program
@@ -28,8 +26,7 @@ const NEWEST: u32 = 20;
   pause-monitor events mark 7 --status pinned           keep it for good
   pause-monitor events mark 8 9 --status reviewed --note \"backup ran\"
 
-Tables show local time, JSON shows UTC."
-)]
+Tables show local time, JSON shows UTC.")]
 pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
@@ -47,7 +44,7 @@ enum Action {
     Mark(MarkArgs),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, clap::Args)]
 struct ListArgs {
     /// Only events of this kind; can be repeated
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
@@ -116,6 +113,11 @@ fn statuses() -> impl TypedValueParser<Value = Status> {
 /// # Errors
 /// Where the events can't be read, or an event does not exist.
 pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
+    // clap could refuse these, but would refuse --config and --data-dir in that place, too.
+    if args.action.is_some() && args.list != ListArgs::default() {
+        let told = "what is asked of `events list`, `show` or `mark` stands behind that word: pause-monitor events show 7 --json";
+        return Err(Failure::new(Exit::Usage, told).into());
+    }
     match &args.action {
         None => list(&args.list, context),
         Some(Action::List(args)) => list(args, context),

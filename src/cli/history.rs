@@ -205,12 +205,12 @@ fn write_table(
     let total = |of: fn(&Bucket) -> f64| table::duration(buckets.iter().map(of).sum());
     writeln!(
         out,
-        "Together: {} pauses ({} lost), {} stalls, {} outages, {} episodes; {} watched, {} unwatched.",
-        sum(|bucket| bucket.pauses),
+        "Together: {} ({} lost), {}, {}, {}; {} watched, {} unwatched.",
+        table::count(sum(|bucket| bucket.pauses), "pause"),
         total(|bucket| bucket.paused_s),
-        sum(|bucket| bucket.stalls),
-        sum(|bucket| bucket.outages),
-        sum(|bucket| bucket.episodes),
+        table::count(sum(|bucket| bucket.stalls), "stall"),
+        table::count(sum(|bucket| bucket.outages), "outage"),
+        table::count(sum(|bucket| bucket.episodes), "episode"),
         total(|bucket| bucket.watched_s),
         total(|bucket| bucket.unwatched_s),
     )

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::connect::connect;
-use super::{Context, Exit, output};
+use super::{Context, Exit, output, table};
 use crate::clock;
 use crate::output::store::{DaySummary, Reader, Summary};
 use crate::sample::{Sample, Tier};
@@ -72,7 +72,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         let last_pause = summary.last_pause.map(|(event, ended_ns, duration_s)| LastPause {
             event,
             ended_at: wire::rfc3339(ended_ns),
-            duration_s,
+            // To the microsecond, as `events` has it.
+            duration_s: (duration_s * 1e6).round() / 1e6,
         });
         output::print_json(&Status {
             running: true,
@@ -160,10 +161,10 @@ fn print(
     writeln!(
         out,
         "last 24 h: {}, {}, {}, {}; {unwatched}",
-        count(day.pauses, "pause", "pauses"),
-        count(day.stalls, "stall", "stalls"),
-        count(day.episodes, "episode", "episodes"),
-        count(day.outages, "outage", "outages"),
+        table::count(day.pauses, "pause"),
+        table::count(day.stalls, "stall"),
+        table::count(day.episodes, "episode"),
+        table::count(day.outages, "outage"),
     )
 }
 

@@ -113,6 +113,12 @@ pub fn local(unix_ns: i64, format: &str, zone: &TimeZone) -> String {
         .map_or_else(|_| "?".to_owned(), |time| time.to_zoned(zone.clone()).strftime(format).to_string())
 }
 
+/// So many of them: `1 pause`, `2 pauses`.
+#[must_use]
+pub fn count(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Bytes as a person says it.
 #[must_use]
 pub fn bytes(count: u64) -> String {

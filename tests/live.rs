@@ -1,0 +1,255 @@
+//! The daemon on this very machine: it is stopped, frozen, and given something to see.
+#![cfg(target_os = "linux")]
+// clippy.toml allows these in tests only, and takes this for none.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/program.rs"]
+mod program;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use daemon::{Daemon, Stream, is, signal, until};
+use program::Program;
+
+/// How far a duration may be from the truth on a machine that has other things to do; a quiet one stays below 20.
+const TOLERANCE_MS: f64 = 60.0;
+/// So often it is tried to meet that: one attempt may fall into somebody else's burst.
+const ATTEMPTS: usize = 5;
+
+/// A daemon that reads this machine, long enough to know what to expect.
+fn daemon() -> (Daemon, Stream) {
+    let daemon = Daemon::start(Program::new(), "", &["--source", "linux"]);
+    let mut stream = daemon.stream();
+    stream.find("enough samples", |line| is(line, "sample") && line["seq"].as_u64() >= Some(30));
+    (daemon, stream)
+}
+
+/// The gap of about that length which the daemon tells of, and by how much it is wrong, ms.
+fn gap(stream: &mut Stream, truth_ms: f64) -> (Value, f64) {
+    let long = |line: &Value| is(line, "gap") && line["duration_ms"].as_f64().unwrap() > truth_ms * 0.8;
+    let gap = stream.find("the gap", long);
+    let error_ms = gap["duration_ms"].as_f64().unwrap() - truth_ms;
+    println!("{} of {} ms, {error_ms:+.1} ms from the truth", gap["verdict"], gap["duration_ms"]);
+    (gap, error_ms)
+}
+
+/// The event of a gap, as it is on record.
+fn stored(daemon: &Daemon, gap: &Value) -> Value {
+    let event = daemon.wait_for_event("the gap's event", |event| event["id"] == gap["event"]);
+    assert_eq!((&event["verdict"], &event["certain"]), (&gap["verdict"], &gap["certain"]));
+    event
+}
+
+/// Whether every thread of a process is stopped.
+fn is_stopped(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.into_iter().all(|thread| {
+        let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    })
+}
+
+#[test]
+fn a_daemon_that_somebody_stopped_was_starved_for_as_long_as_that_took() {
+    let (daemon, mut stream) = daemon();
+    let mut best_ms = f64::INFINITY;
+    for _ in 0..ATTEMPTS {
+        daemon.signal(libc::SIGSTOP);
+        until("a stopped daemon", || is_stopped(daemon.pid()).then_some(()));
+        let begin = Instant::now();
+        // Not a wait for a result: this is the time that is to be lost.
+        thread::sleep(Duration::from_millis(1_200));
+        daemon.signal(libc::SIGCONT);
+        let truth_ms = begin.elapsed().as_secs_f64() * 1e3;
+        let (gap, error_ms) = gap(&mut stream, truth_ms);
+        assert_eq!((&gap["verdict"], &gap["certain"]), (&"starved".into(), &true.into()));
+        let event = stored(&daemon, &gap);
+        assert_eq!(event["kind"], "stall");
+        best_ms = error_ms.abs().min(best_ms);
+        if best_ms <= TOLERANCE_MS {
+            return;
+        }
+    }
+    panic!("{best_ms} ms from the truth at best");
+}
+
+/// A control group of our own that can be frozen.
+struct Freezer {
+    group: PathBuf,
+    /// Its file, and what is written to freeze and to thaw.
+    state: (PathBuf, &'static str, &'static str),
+    /// What says that it is frozen: a file, and a line of it.
+    frozen: (PathBuf, &'static str),
+}
+
+impl Freezer {
+    /// Makes one, where this user may.
+    fn new() -> Option<Self> {
+        let name = format!("pause-monitor-test-{}", std::process::id());
+        let first = |root: &str| {
+            let group = Path::new(root).join(&name);
+            fs::create_dir(&group).is_ok().then_some(group)
+        };
+        if let Some(group) = first("/sys/fs/cgroup/freezer") {
+            let state = group.join("freezer.state");
+            return Some(Self {
+                group,
+                frozen: (state.clone(), "FROZEN"),
+                state: (state, "FROZEN", "THAWED"),
+            });
+        }
+        let group = first("/sys/fs/cgroup")?;
+        let freezer = Self {
+            state: (group.join("cgroup.freeze"), "1", "0"),
+            frozen: (group.join("cgroup.events"), "frozen 1"),
+            group,
+        };
+        // Without that file it is no second version; dropping it takes the directory away.
+        freezer.state.0.exists().then_some(freezer)
+    }
+
+    fn admit(&self, pid: i32) -> bool {
+        fs::write(self.group.join("cgroup.procs"), pid.to_string()).is_ok()
+    }
+
+    fn freeze(&self) -> Frozen<'_> {
+        fs::write(&self.state.0, self.state.1).unwrap();
+        let frozen = Frozen(self);
+        until("a frozen group", || {
+            fs::read_to_string(&self.frozen.0)
+                .unwrap()
+                .lines()
+                .any(|line| line == self.frozen.1)
+                .then_some(())
+        });
+        frozen
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        // Its processes have ended by now, and the kernel may take a moment to notice.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while fs::remove_dir(&self.group).is_err() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// While this lives the group is frozen: a frozen process can't even be killed.
+struct Frozen<'a>(&'a Freezer);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        fs::write(&self.0.state.0, self.0.state.2).unwrap();
+    }
+}
+
+#[test]
+fn a_daemon_that_was_frozen_was_starved_or_nobody_knows_for_as_long_as_that_took() {
+    let required = std::env::var_os("PAUSE_MONITOR_REQUIRE_PEERS").is_some();
+    let Some(freezer) = Freezer::new() else {
+        assert!(!required, "this needs root and a freezer under /sys/fs/cgroup");
+        eprintln!("passed over: no control group can be made under /sys/fs/cgroup");
+        return;
+    };
+    let (daemon, mut stream) = daemon();
+    if !freezer.admit(daemon.pid()) {
+        assert!(!required, "the daemon can't be put into {}", freezer.group.display());
+        eprintln!("passed over: a process can't be put into {}", freezer.group.display());
+        return;
+    }
+    let mut best_ms = f64::INFINITY;
+    for _ in 0..ATTEMPTS {
+        let frozen = freezer.freeze();
+        let begin = Instant::now();
+        // Not a wait for a result: this is the time that is to be lost.
+        thread::sleep(Duration::from_millis(1_500));
+        drop(frozen);
+        let truth_ms = begin.elapsed().as_secs_f64() * 1e3;
+        let (gap, error_ms) = gap(&mut stream, truth_ms);
+        // The kernel is the witness: it is silent on an idle machine, and on one under pressure.
+        let judged = (gap["verdict"].as_str().unwrap(), gap["certain"].as_bool().unwrap());
+        assert!([("starved", true), ("pause", false)].contains(&judged), "{gap}");
+        stored(&daemon, &gap);
+        best_ms = error_ms.abs().min(best_ms);
+        if best_ms <= TOLERANCE_MS {
+            return;
+        }
+    }
+    panic!("{best_ms} ms from the truth at best");
+}
+
+/// A process that does nothing but burn, under a name of its own.
+struct Burner {
+    child: Child,
+    name: String,
+}
+
+impl Burner {
+    fn start(directory: &Path) -> Self {
+        // The kernel keeps 15 bytes of a name.
+        let name = format!("burn-{}", std::process::id());
+        let file = directory.join(&name);
+        fs::copy("/bin/sh", &file).unwrap();
+        let child = Command::new(&file)
+            .arg0("sh")
+            .args(["-c", "while :; do :; done"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, name }
+    }
+}
+
+impl Drop for Burner {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_process_that_burns_is_listed_with_what_it_takes_and_gone_when_it_is_gone() {
+    let (daemon, mut stream) = daemon();
+    let directory = tempfile::tempdir().unwrap();
+    let burner = Burner::start(directory.path());
+    let pid = burner.child.id();
+    let name = burner.name.clone();
+    let of_it = |line: &Value| -> Option<f64> {
+        let cpu = line["top"]["cpu"].as_array()?;
+        let found = cpu.iter().find(|process| process["pid"] == pid && process["name"] == name.as_str())?;
+        found["value"].as_f64()
+    };
+    let line = stream.find("the burner", |line| of_it(line).is_some_and(|ms_per_s| ms_per_s > 50.0));
+    // It has one thread; ticks of 10 ms are counted in intervals of about 100.
+    assert!(of_it(&line).unwrap() < 1_500.0, "{line}");
+    assert!(line["metrics"]["cpu_ms_per_s"].as_f64().unwrap() >= of_it(&line).unwrap(), "{line}");
+    drop(burner);
+    stream.find("a sample without it", |line| is(line, "sample") && of_it(line).is_none());
+    // The daemon itself is never listed.
+    let ours = daemon.pid();
+    let line = stream.find("a sample", |line| is(line, "sample"));
+    for list in line["top"].as_object().unwrap().values() {
+        assert!(list.as_array().unwrap().iter().all(|process| process["pid"] != ours), "{line}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_it_as_a_service_manager_would() {
+    let (mut daemon, mut stream) = daemon();
+    assert!(signal(daemon.pid(), libc::SIGINT));
+    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    while stream.next().is_some() {}
+    assert!(daemon.log().contains("stopping: SIGINT"), "{}", daemon.log());
+    assert!(!daemon.socket().exists());
+}
