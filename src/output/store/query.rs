@@ -197,20 +197,31 @@ pub struct Reader {
     pub(super) path: PathBuf,
 }
 
-/// Opens the file and sees to it that it is ours.
-fn open(path: &Path, flags: OpenFlags) -> Result<Connection, QueryError> {
+/// Opens the file and sees to it that it is ours; `None` where there is none, or it has yet to get its tables.
+fn open(path: &Path, flags: OpenFlags) -> Result<Option<Connection>, QueryError> {
+    if !exists(path)? {
+        return Ok(None);
+    }
     let check = |connection: Connection| {
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        rusqlite::Result::Ok((connection, version, application))
+        // One reading: the daemon may be at its making.
+        let (version, application, tables): (i64, i64, i64) = connection.query_row(
+            "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)
+             FROM pragma_user_version, pragma_application_id",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        rusqlite::Result::Ok((connection, version, application, tables))
     };
-    let (connection, version, application) =
+    let (connection, version, application, tables) =
         Connection::open_with_flags(path, flags).and_then(check).map_err(|error| explain(path, &error))?;
+    if version == 0 && tables == 0 {
+        return Ok(None);
+    }
     if version != VERSION || application != APPLICATION_ID {
         return Err(QueryError::Schema { path: path.to_owned(), found: version });
     }
-    Ok(connection)
+    Ok(Some(connection))
 }
 
 pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> QueryError {
@@ -240,12 +251,8 @@ impl Reader {
     /// [`QueryError`] where the file is another version's, damaged, locked or not ours to read.
     pub fn open(directory: &Path) -> Result<Option<Self>, QueryError> {
         let path = directory.join(FILE_NAME);
-        if !exists(&path)? {
-            return Ok(None);
-        }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = open(&path, flags)?;
-        Ok(Some(Self { connection, path }))
+        Ok(open(&path, flags)?.map(|connection| Self { connection, path }))
     }
 
     pub(super) fn wrap<T>(&self, result: rusqlite::Result<T>) -> Result<T, QueryError> {
@@ -354,11 +361,10 @@ pub fn mark(
     note: Option<&str>,
 ) -> Result<(), QueryError> {
     let path = directory.join(FILE_NAME);
-    if !exists(&path)? {
-        return ids.first().map_or(Ok(()), |&id| Err(QueryError::NoSuchEvent(id)));
-    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = open(&path, flags)?;
+    let Some(mut connection) = open(&path, flags)? else {
+        return ids.first().map_or(Ok(()), |&id| Err(QueryError::NoSuchEvent(id)));
+    };
     let wrap = |error: rusqlite::Error| explain(&path, &error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
     for &id in ids {
@@ -383,10 +389,7 @@ pub fn mark(
 /// [`QueryError`].
 pub fn open_for_pruning(directory: &Path) -> Result<Option<Connection>, QueryError> {
     let path = directory.join(FILE_NAME);
-    if !exists(&path)? {
-        return Ok(None);
-    }
-    open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map(Some)
+    open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
 /// What an event is read from.
