@@ -38,11 +38,8 @@ pub(super) fn run(sampler: &mut Sampler, live: Live, command: Vec<String>, allow
         told_down: false,
         fast_path: None,
     };
-    while !sampler.stopping() {
-        if !supervision.turn(sampler) {
-            return;
-        }
-    }
+    while !sampler.stopping() && supervision.turn(sampler) {}
+    // One that can't start is closed too: it may hang, and would live on.
     supervision.close(sampler);
 }
 
