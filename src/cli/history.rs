@@ -280,7 +280,7 @@ mod tests {
         );
         assert_eq!(
             text.lines().last().unwrap(),
-            "Together: 2 pauses (3.50 s lost), 1 stalls, 0 outages, 3 episodes; 1 h watched, 0 s unwatched."
+            "Together: 2 pauses (3.50 s lost), 1 stall, 0 outages, 3 episodes; 1 h watched, 0 s unwatched."
         );
     }
 

@@ -137,11 +137,7 @@ impl Daemon {
 
     /// Waits for an event that is so.
     pub(crate) fn wait_for_event(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        self.until(what, || {
-            // Before the store is open there is no file to read.
-            let there = self.data_dir().join("data.db").exists();
-            if there { self.events().into_iter().find(|event| is_so(event)) } else { None }
-        })
+        self.until(what, || self.events().into_iter().find(|event| is_so(event)))
     }
 
     /// Connects `stream` once the socket is there.

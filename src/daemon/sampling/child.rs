@@ -39,6 +39,7 @@ pub(super) fn run(sampler: &mut Sampler, live: Live, command: Vec<String>, allow
         fast_path: None,
     };
     while !sampler.stopping() && supervision.turn(sampler) {}
+    // One that can't start is closed too: it may hang, and would live on.
     supervision.close(sampler);
 }
 

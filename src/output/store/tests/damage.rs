@@ -136,3 +136,14 @@ fn readers_say_in_one_line_what_is_wrong_with_the_file() {
     std::fs::write(&path, "garbage ".repeat(600)).unwrap();
     assert!(matches!(Reader::open(directory.path()).unwrap_err(), QueryError::Damaged { .. }));
 }
+
+#[test]
+fn a_file_that_has_yet_to_get_its_tables_holds_no_events() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.db");
+    let connection = Connection::open(&path).unwrap();
+    // As far as the daemon's making of it gets before its one transaction.
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() > 0);
+    assert!(Reader::open(directory.path()).unwrap().is_none());
+}
