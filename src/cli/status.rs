@@ -151,8 +151,6 @@ fn print(
     });
     writeln!(out, "{}", parts.join(" | "))?;
     let day = &summary.day;
-    let count =
-        |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
     let unwatched = if day.unwatched_s >= 1.0 {
         format!("{} unwatched", ago((day.unwatched_s * 1e9) as i64))
     } else {
