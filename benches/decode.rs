@@ -111,48 +111,53 @@ fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     start.elapsed()
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
+/// The runs are done in blocks, ours and the others' in turn, so that a machine that is busy for a while is
+/// so for all of them.
+const BLOCKS: usize = 10;
+const ROUNDS_PER_BLOCK: usize = 30;
+const PYTHON_ROUNDS_PER_BLOCK: usize = 4;
 
-const ROUNDS: usize = 200;
-const PYTHON_ROUNDS: usize = 30;
-
-/// The median of plistlib's time for the file, as Python itself measures it.
-fn python(path: &Path) -> Option<Duration> {
-    let script = "import plistlib, statistics, sys, time\n\
+/// plistlib's times for the file, as Python itself measures them; none where it does not run.
+fn python(path: &Path) -> Vec<Duration> {
+    let script = "import plistlib, sys, time\n\
                   data = open(sys.argv[1], 'rb').read()\n\
-                  data = data[:data.index(b'</plist>') + 8]\n\
-                  def once():\n    start = time.perf_counter_ns(); plistlib.loads(data); return time.perf_counter_ns() - start\n\
-                  print(int(statistics.median(once() for _ in range(int(sys.argv[2])))))";
-    let output = Command::new("python3")
-        .args(["-c", script])
-        .arg(path)
-        .arg(PYTHON_ROUNDS.to_string())
-        .output()
-        .ok()?;
-    Some(Duration::from_nanos(String::from_utf8(output.stdout).ok()?.trim().parse().ok()?))
+                  for _ in range(int(sys.argv[2])):\n    \
+                  start = time.perf_counter_ns()\n    plistlib.loads(data)\n    \
+                  print(time.perf_counter_ns() - start)";
+    let rounds = PYTHON_ROUNDS_PER_BLOCK.to_string();
+    let output = Command::new("python3").args(["-c", script]).arg(path).arg(rounds).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).map(Duration::from_nanos).collect()
 }
 
 fn compare() -> std::io::Result<()> {
     for (name, input) in inputs() {
-        let mut framer = Framer::new();
-        let (mut ours, mut plist) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            ours.push(timed(|| frame_and_decode(&mut framer, black_box(&input))));
-            plist.push(timed(|| with_plist(black_box(&input))));
-        }
-        let (ours, plist) = (median(ours), median(plist));
-        let ratio = |other: Duration| other.as_secs_f64() / ours.as_secs_f64();
-        say(&format!("{name}, {} bytes, medians:", input.len()));
-        say(&format!("  frame + decode {ours:>10.1?}"));
-        say(&format!("  plist, serde   {plist:>10.1?} {:>7.1} ×", ratio(plist)));
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), &input)?;
-        match python(file.path()) {
-            Some(time) => say(&format!("  plistlib       {time:>10.1?} {:>7.1} ×", ratio(time))),
-            None => say("  passed over: plistlib, python3 does not run"),
+        let mut framer = Framer::new();
+        let (mut ours, mut plist, mut plistlib) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..BLOCKS {
+            for _ in 0..ROUNDS_PER_BLOCK {
+                ours.push(timed(|| frame_and_decode(&mut framer, black_box(&input))));
+                plist.push(timed(|| with_plist(black_box(&input))));
+            }
+            plistlib.extend(python(file.path()));
+        }
+        if plistlib.is_empty() {
+            say("passed over: plistlib, python3 does not run");
+        }
+        say(&format!("{name}, {} bytes: median (least)", input.len()));
+        ours.sort_unstable();
+        for (what, mut times) in
+            [("frame + decode", ours.clone()), ("plist, serde", plist), ("plistlib", plistlib)]
+        {
+            times.sort_unstable();
+            let (Some(median), Some(least)) = (times.get(times.len() / 2), times.first()) else { continue };
+            say(&format!(
+                "  {what:<14} {median:>8.1?} ({least:.1?})  {:.1} × ({:.1} ×)",
+                median.as_secs_f64() / ours[ours.len() / 2].as_secs_f64(),
+                least.as_secs_f64() / ours[0].as_secs_f64(),
+            ));
         }
     }
     Ok(())

@@ -37,13 +37,16 @@ pub(super) enum Value<'a> {
     Other,
 }
 
+const INTEGER_END: &[u8] = b"</integer>";
+const REAL_END: &[u8] = b"</real>";
+
 /// The part of a dict's entry with a number in it that does not vary: all before the number, and all after.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NumberEntry<'a> {
     /// `<key>pid</key><integer>`.
     before: &'a [u8],
-    /// `</integer>`.
-    after: &'static [u8],
+    /// Whether it is an `<integer>`; else it is a `<real>`.
+    integer: bool,
 }
 
 /// A place in a document.
@@ -103,14 +106,32 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn value(&mut self) -> Result<Value<'a>, Reject> {
         self.pass_white_space();
-        if let Some(text) = self.plain(b"<integer>", b"</integer>") {
-            return Ok(Value::Number(text));
-        }
-        if let Some(text) = self.plain(b"<real>", b"</real>") {
-            return Ok(Value::Number(text));
+        if let Some(value) = self.plain_value() {
+            return Ok(value);
         }
         let tag = self.tag()?;
         self.value_from(tag)
+    }
+
+    /// Reads a value here that is written as almost all are. Moves only where there is one.
+    #[inline]
+    fn plain_value(&mut self) -> Option<Value<'a>> {
+        match self.document.get(self.at + 1)? {
+            b'i' => self.plain(b"<integer>", INTEGER_END).map(Value::Number),
+            b'r' => self.plain(b"<real>", REAL_END).map(Value::Number),
+            b's' => self.plain(b"<string>", b"</string>").map(Value::Text),
+            b'd' => self.plain_tag(b"<dict>").then_some(Value::Dict),
+            b'a' => self.plain_tag(b"<array>").then_some(Value::Array),
+            _ => None,
+        }
+    }
+
+    /// Passes a tag here that is written so.
+    #[inline(always)]
+    fn plain_tag(&mut self, tag: &[u8]) -> bool {
+        let found = self.document[self.at..].starts_with(tag);
+        self.at += if found { tag.len() } else { 0 };
+        found
     }
 
     /// The place of the next tag, white space passed.
@@ -123,10 +144,10 @@ impl<'a> Cursor<'a> {
     /// What can be remembered of the entry that started at `start` and has just been read, and had this number.
     pub(super) fn number_entry(&self, start: usize, number: Text<'a>) -> Option<NumberEntry<'a>> {
         let entry = self.document.get(start..self.at)?;
-        let ends: [&'static [u8]; 2] = [b"</integer>", b"</real>"];
-        let after = ends.into_iter().find(|after| entry.ends_with(after))?;
-        let before = &entry[..entry.len().checked_sub(after.len() + number.len())?];
-        Some(NumberEntry { before, after })
+        let integer = entry.ends_with(INTEGER_END);
+        let after = if integer { INTEGER_END } else { REAL_END };
+        let before = entry.strip_suffix(after)?;
+        Some(NumberEntry { before: &before[..before.len().checked_sub(number.len())?], integer })
     }
 
     /// Reads the next entry where it is written as `entry` was, but for the number; moves only past white
@@ -134,7 +155,8 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn number_like(&mut self, entry: &NumberEntry<'_>) -> Option<Text<'a>> {
         self.pass_white_space();
-        self.plain(entry.before, entry.after)
+        // Each with an end of its own, that it is compared inline.
+        if entry.integer { self.plain(entry.before, INTEGER_END) } else { self.plain(entry.before, REAL_END) }
     }
 
     /// Reads an element here that is written as almost all are: plain tags around plain text. Moves only
@@ -153,6 +175,10 @@ impl<'a> Cursor<'a> {
 
     /// Reads the next element of an array; `None` at the array's end.
     pub(super) fn element(&mut self) -> Result<Option<Value<'a>>, Reject> {
+        self.pass_white_space();
+        if let Some(value) = self.plain_value() {
+            return Ok(Some(value));
+        }
         match self.tag()? {
             Tag::Close(b"array") => Ok(None),
             tag => self.value_from(tag).map(Some),
