@@ -426,12 +426,10 @@ impl MetricsLine<'_> {
         }
     }
 
-    fn kind(&self) -> WakeupsKind {
-        if self.wakeups_kind == WakeupsKind::Interrupt.as_str() {
-            WakeupsKind::Interrupt
-        } else {
-            WakeupsKind::Idle
-        }
+    fn kind(&self) -> Option<WakeupsKind> {
+        [WakeupsKind::Idle, WakeupsKind::Interrupt]
+            .into_iter()
+            .find(|kind| self.wakeups_kind == kind.as_str())
     }
 }
 
@@ -449,8 +447,8 @@ impl SampleLine<'_> {
     pub fn to_reading(&self) -> Option<Reading> {
         let wakeups = list_from(&self.top.wakeups);
         let (idle, interrupt) = match self.metrics.kind() {
-            WakeupsKind::Idle => (wakeups, TopList::default()),
-            WakeupsKind::Interrupt => (TopList::default(), wakeups),
+            None | Some(WakeupsKind::Idle) => (wakeups, TopList::default()),
+            Some(WakeupsKind::Interrupt) => (TopList::default(), wakeups),
         };
         Some(Reading {
             elapsed_ns: ns_from_ms(self.elapsed_ms).filter(|&ns| ns > 0)?,
@@ -461,7 +459,7 @@ impl SampleLine<'_> {
             top_idle_wakeups: idle,
             top_intr_wakeups: interrupt,
             top_diskio: list_from(&self.top.diskio),
-            wakeups_kind: Some(self.metrics.kind()),
+            wakeups_kind: self.metrics.kind(),
             sampler_cpu_ms_per_s: None,
         })
     }

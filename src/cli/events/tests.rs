@@ -164,7 +164,6 @@ fn wrong_usage_is_told_with_exit_code_2() {
         "mark 7",
         "mark --status pinned",
         "mark 7 --status kept",
-        "--json show 7",
     ] {
         let error = parse(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}: {error}");

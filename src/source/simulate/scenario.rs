@@ -217,16 +217,4 @@ mod tests {
             assert_eq!(silences, 1, "every {interval_ns} ns");
         }
     }
-
-    #[test]
-    fn a_scenario_is_known_by_its_name_and_no_other() {
-        for scenario in Scenario::ALL {
-            assert_eq!(scenario.as_str().parse::<Scenario>().unwrap(), scenario);
-        }
-        let error = "storm".parse::<Scenario>().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "unknown scenario \"storm\": choose calm, thrash, gpu, io, runaway, freeze or mixed"
-        );
-    }
 }
