@@ -483,7 +483,7 @@ impl SampleLine<'_> {
             degraded: self.degraded,
             stress: self.stress.into(),
             metrics: self.metrics.to_metrics(),
-            wakeups_kind: self.metrics.kind(),
+            wakeups_kind: self.metrics.kind().unwrap_or_default(),
             top: (&self.top).into(),
             sampler_cpu_ms_per_s: None,
         })
