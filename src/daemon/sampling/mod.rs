@@ -228,14 +228,15 @@ impl Live {
         })
     }
 
-    /// Takes in what came between two samples: the heartbeat, SIGCONT, commands.
-    fn listen(&mut self, sampler: &mut Sampler) {
+    /// Takes in what came between two samples: the heartbeat, SIGCONT, commands. Whether a heartbeat came.
+    fn listen(&mut self, sampler: &mut Sampler) -> bool {
         sampler.obey();
         if let Some(at_ns) = sampler.continued.take() {
             sampler.engine.continued(at_ns);
         }
-        let mut late = false;
+        let (mut came, mut late) = (false, false);
         while let Some(beat) = self.heartbeat.take() {
+            came = true;
             late |= beat.delay_ns >= LATE_NS;
             sampler.engine.beat(&beat, &mut sampler.notices);
         }
@@ -243,6 +244,7 @@ impl Live {
             // The witness is asked at once, before what follows the gap blurs what was in it.
             self.witness(sampler);
         }
+        came
     }
 
     /// Asks the kernel what went on in the machine, where it can be asked.
@@ -259,8 +261,14 @@ impl Live {
     /// Feeds the engine with a reading that came at `at`, and hands the sample over.
     fn sample(&mut self, sampler: &mut Sampler, mut reading: Reading, at: &Stamp) {
         self.host.read(&mut reading.metrics);
-        let overdue_ns = Some(self.heartbeat.overdue_ns());
-        let sample = sampler.engine.sample(&reading, at, overdue_ns, &mut sampler.notices);
+        // A beat is handed over before the next one's deadline is set. One that came while the source was read
+        // would be seen neither here nor there if it were not looked for after the deadline was: the sample
+        // would be late and the heartbeat not, and a pause a stall.
+        let mut overdue_ns = self.heartbeat.overdue_ns();
+        while self.listen(sampler) {
+            overdue_ns = self.heartbeat.overdue_ns();
+        }
+        let sample = sampler.engine.sample(&reading, at, Some(overdue_ns), &mut sampler.notices);
         sampler.outlet.push(Handed::Sample(sample));
         sampler.tell();
         sampler.outlet.wake();
