@@ -418,7 +418,9 @@ impl Judge {
             return Some((Verdict::Starved, true));
         }
         if case.late_seq.is_some() {
-            return Some((Verdict::Pause, true));
+            // A late sample of our own making is no second witness: the kernel has to be one.
+            let certain = rules.external || self.witness.rest_stood_still(case.start_ns, case.end_ns);
+            return Some((Verdict::Pause, certain));
         }
         if case.restarted || (!rules.external && case.on_time > 0) {
             // A sample came that can't tell: the first of a restarted source, or one of our own making.

@@ -41,10 +41,18 @@ impl Witness {
     /// more, while pressure stayed under 10 % of the gap. False where the kernel's counters can't say.
     #[must_use]
     pub fn rest_went_on(&self, start_ns: u64, end_ns: u64) -> bool {
-        self.judge(start_ns, end_ns).unwrap_or(false)
+        self.judge(start_ns, end_ns).is_some_and(|(went_on, calm)| went_on && calm)
     }
 
-    fn judge(&self, start_ns: u64, end_ns: u64) -> Option<bool> {
+    /// Whether the rest stood still from `start_ns` to `end_ns`: fewer context switches than half the rate
+    /// before. False where the kernel's counters can't say.
+    #[must_use]
+    pub fn rest_stood_still(&self, start_ns: u64, end_ns: u64) -> bool {
+        self.judge(start_ns, end_ns).is_some_and(|(went_on, _)| !went_on)
+    }
+
+    /// Whether context switches went on, and whether pressure was low.
+    fn judge(&self, start_ns: u64, end_ns: u64) -> Option<(bool, bool)> {
         let readings = &self.readings[..self.len];
         let (first_at, first) = readings.first()?;
         let (before_at, before) = readings.iter().rfind(|(at, _)| *at <= start_ns)?;
@@ -70,7 +78,7 @@ impl Witness {
             .iter()
             .zip(after.pressure_us)
             .all(|(before, after)| (after.saturating_sub(*before) as f64) < limit_us);
-        Some(went_on && calm)
+        Some((went_on, calm))
     }
 }
 
@@ -83,6 +91,10 @@ mod tests {
     /// Two seconds at 100 switches a second, then a gap of one second with so many switches and so much
     /// pressure in it.
     fn gap(switches: u64, pressure_us: u64) -> bool {
+        witness(switches, pressure_us).rest_went_on(2_030 * MS, 3_030 * MS)
+    }
+
+    fn witness(switches: u64, pressure_us: u64) -> Witness {
         let mut witness = Witness::default();
         for tick in 0..=20 {
             witness.push(tick * 100 * MS, Activity { context_switches: tick * 10, pressure_us: [0; 3] });
@@ -91,7 +103,16 @@ mod tests {
             3_050 * MS,
             Activity { context_switches: 200 + 5 + switches, pressure_us: [0, pressure_us, 0] },
         );
-        witness.rest_went_on(2_030 * MS, 3_030 * MS)
+        witness
+    }
+
+    #[test]
+    fn the_rest_stood_still_where_it_hardly_switched_whatever_the_pressure_was() {
+        let stood_still =
+            |switches, pressure_us| witness(switches, pressure_us).rest_stood_still(2_030 * MS, 3_030 * MS);
+        assert!(stood_still(0, 0) && stood_still(49, 900_000));
+        assert!(!stood_still(51, 0) && !stood_still(100, 900_000));
+        assert!(!Witness::default().rest_stood_still(0, 1_000 * MS), "nobody can say");
     }
 
     #[test]

@@ -214,6 +214,16 @@ fn context_switches_that_went_on_say_that_only_we_were_starved() {
 }
 
 #[test]
+fn a_late_sample_of_our_own_making_alone_is_no_certain_pause() {
+    let mut world = World::new(Origin::Own);
+    world.witness = false;
+    world.live(5_000);
+    world.freeze(1_500);
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, false, 1_500);
+}
+
+#[test]
 fn a_machine_of_which_nothing_is_known_but_our_lateness_paused_but_not_for_certain() {
     // The sampler's samples went missing with no late one: a short gap at a long interval.
     let mut world = World::new(Origin::Child);
@@ -311,7 +321,6 @@ fn a_sampler_that_dies_after_a_sleep_is_no_stall() {
 #[test]
 fn a_sample_that_was_stamped_before_the_freeze_and_told_after_it_decides_nothing() {
     let mut world = World::new(Origin::Own);
-    world.witness = false;
     world.live(5_000);
     // The sampling thread has just looked at the clock for its sample when everything stops.
     let stamp = world.now();
