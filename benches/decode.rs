@@ -139,6 +139,8 @@ fn compare() -> std::io::Result<()> {
         for _ in 0..BLOCKS {
             for _ in 0..ROUNDS_PER_BLOCK {
                 ours.push(timed(|| frame_and_decode(&mut framer, black_box(&input))));
+            }
+            for _ in 0..ROUNDS_PER_BLOCK {
                 plist.push(timed(|| with_plist(black_box(&input))));
             }
             plistlib.extend(python(file.path()));
