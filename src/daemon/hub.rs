@@ -142,6 +142,7 @@ impl Hub {
                 Handed::Rejected(reject) => self.rejected(reject),
             }
         }
+        self.tell_rejects(false);
         let dropped = self.inlet.dropped();
         if dropped > self.dropped {
             tracing::warn!("{} messages were dropped: the outputs fell behind", dropped - self.dropped);
@@ -158,6 +159,7 @@ impl Hub {
     /// The last of it: what is left goes out, and whoever waits for a commit is given a moment.
     pub async fn finish(&mut self) {
         while self.drain() {}
+        self.tell_rejects(true);
         self.recorder.flush(&mut self.writes);
         self.write();
         let announcing = async { while self.announcing.join_next().await.is_some() {} };
@@ -247,7 +249,12 @@ impl Hub {
 
     fn rejected(&mut self, reject: Reject) {
         self.rejects.counts[reject as usize] += 1;
-        if self.rejects.told.is_some_and(|told| told.elapsed() < REJECTS_EVERY) {
+    }
+
+    /// Tells of rejected documents, where there are any and it is time, or the end.
+    fn tell_rejects(&mut self, ending: bool) {
+        let soon = self.rejects.told.is_some_and(|told| told.elapsed() < REJECTS_EVERY);
+        if self.rejects.counts == [0; 4] || (soon && !ending) {
             return;
         }
         self.rejects.told = Some(Instant::now());

@@ -57,7 +57,18 @@ fn status_as_json_is_for_programs() {
     let keys: Keys = serde_json::from_str(&stdout).unwrap();
     assert_eq!(
         keys.0,
-        ["running", "version", "source", "tier", "degraded", "stress", "sample", "last_pause", "day"]
+        [
+            "running",
+            "version",
+            "source",
+            "tier",
+            "degraded",
+            "silent_s",
+            "stress",
+            "sample",
+            "last_pause",
+            "day"
+        ]
     );
     let status: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&status["running"], &status["source"]), (&true.into(), &"simulate".into()));

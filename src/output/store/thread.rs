@@ -150,7 +150,7 @@ impl Store {
         Arc::clone(&self.stats)
     }
 
-    /// Writes what waits, ends the run with `reason` (`stopped`, `replay ended` …) and closes the database.
+    /// Writes what waits, ends the run with `reason` (`stopped`, `the recording ended` …) and closes the database.
     /// Returns within `timeout` whatever the disk does; false where something was left unwritten. A thread that
     /// hangs in the disk is left behind.
     #[must_use]
