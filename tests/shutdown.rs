@@ -3,8 +3,14 @@
 // clippy.toml allows it in tests only, and takes their helpers for none.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(target_os = "linux")]
+#[path = "support/again.rs"]
+mod again;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[cfg(target_os = "linux")]
+#[path = "support/mount.rs"]
+mod mount;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/stand_in.rs"]
@@ -168,6 +174,28 @@ fn a_database_that_another_holds_locked_holds_nothing_up_and_what_is_lost_is_tol
     assert_eq!(end_of_run(&daemon), None, "nobody could write it");
     let events = daemon.events();
     assert!(events.iter().any(|event| event["id"] == episode && event["open"] == true), "{events:#?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_holds_nothing_up_and_what_is_lost_is_told() {
+    let Some(mount) = mount::Mount::new() else { return };
+    let program = Program::new();
+    std::os::unix::fs::symlink(mount.path(), program.home().join("data")).unwrap();
+    let mut daemon = Daemon::start(program, STAYS_OPEN, &THRASH);
+    let episode = open_episode(&daemon);
+    let ballast = mount.fill();
+    // The samples of CRITICAL find no room.
+    daemon.wait_for_log("events can't be stored now");
+    stop(&mut daemon, libc::SIGTERM);
+    assert!(daemon.log().contains("the disk did not take all"), "{}", daemon.log());
+    // With room again, the next run closes what this one could not.
+    std::fs::remove_file(ballast).unwrap();
+    let next = again::Again::start(&daemon, &["--source", "simulate:calm"]);
+    let is_it = |event: &Value| event["id"] == episode && event["open"] == false;
+    let closed = daemon.wait_for_event("the episode, closed", is_it);
+    assert_eq!(closed["interrupted"], "restart", "{closed}");
+    assert_eq!(next.stop(), Some(0));
 }
 
 #[test]

@@ -1,0 +1,43 @@
+//! A small file system of its own, to be filled. Needs root and Linux; says so where it is passed over.
+
+// clippy.toml allows it in tests only, and takes this for none.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A tmpfs of 512 KB, taken down at the end.
+pub(crate) struct Mount(tempfile::TempDir);
+
+impl Mount {
+    /// Mounts it. `None` where that is not permitted.
+    pub(crate) fn new() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = ["-t", "tmpfs", "-o", "size=512k", "tmpfs"];
+        let mounted = Command::new("mount").args(arguments).arg(directory.path()).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(directory));
+        }
+        println!("passed over: a tmpfs can't be mounted here (needs root and the right to mount)");
+        None
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Fills it to the last byte. Removing the file that it returns makes room again.
+    pub(crate) fn fill(&self) -> PathBuf {
+        let ballast = self.path().join("ballast");
+        assert!(std::fs::write(&ballast, vec![0; 1 << 20]).is_err(), "it is full now");
+        ballast
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
