@@ -8,6 +8,25 @@ use std::process::Stdio;
 use program::Program;
 
 #[test]
+fn wrong_usage_is_told_in_one_line_with_what_is_meant() {
+    for (arguments, told) in [
+        (
+            ["evnts", "--help=no"].as_slice(),
+            "unrecognized subcommand 'evnts'; tip: a similar subcommand exists: 'events'",
+        ),
+        (
+            &["events", "--since", "xx"],
+            "invalid value 'xx' for '--since <TIME>': not a time: write 2h or 3d (ago)",
+        ),
+        (&["events", "show"], "the following required arguments were not provided: <ID>"),
+    ] {
+        let run = Program::new().run(arguments);
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.lines().count()), (2, "", 1), "{}", run.stderr);
+        assert!(run.stderr.starts_with(&format!("pause-monitor: {told}")), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn help_and_version_go_to_standard_output_and_are_done() {
     let program = Program::new();
     let help = program.run(&["--help"]);

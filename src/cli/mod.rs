@@ -125,11 +125,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come as errors too, and go to standard output; whoever closed it wants no more.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
-        }
+        Err(error) => return refuse(&error).into(),
     };
     match run(cli) {
         Ok(code) => code,
@@ -141,6 +137,24 @@ pub fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+/// Tells why the command line was not taken: wrong usage in a line, help and the version as they are.
+fn refuse(error: &clap::Error) -> Exit {
+    use clap::error::ErrorKind;
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Help and version come as errors too, and go to standard output; whoever closed it wants no more.
+        let _ = error.print();
+        return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    }
+    let text = error.render().to_string();
+    let told = text.split("\n\n").filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let parts: Vec<String> = told
+        .map(|part| part.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned())
+        .collect();
+    let line = parts.join("; ");
+    tell(&format!("{} (--help says more)", line.strip_prefix("error: ").unwrap_or(&line)));
+    Exit::Usage
 }
 
 /// Writes a message to standard error, line by line, each with the program's name in front.
