@@ -125,7 +125,11 @@ impl LinuxSource {
         let mut reading = Reading { elapsed_ns, ..Reading::default() };
         self.cpu.read(elapsed_ns, &mut reading.metrics);
         self.processes.read(elapsed_ns, self.cpu.forked(), &mut reading);
+        let listed = reading.top_cpu.sum();
         let metrics = &mut reading.metrics;
+        // /proc/stat counts in ticks of 10 ms, the processes' own clocks in ns: the whole is never less than what
+        // is listed of it.
+        metrics.cpu_ms_per_s = metrics.cpu_ms_per_s.map(|total| total.max(listed));
         self.pageins.read(elapsed_ns, metrics);
         self.disks.read(elapsed_ns, metrics);
         self.wakeups.read(elapsed_ns, metrics);
