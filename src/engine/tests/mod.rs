@@ -1,5 +1,7 @@
 //! The engine on a virtual clock.
 
 mod gaps;
+mod properties;
+mod recordings;
 mod tiers;
 mod world;

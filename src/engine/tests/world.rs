@@ -10,6 +10,11 @@ use crate::sample::{Activity, Name, Reading, Sample};
 
 pub(super) const MS: u64 = 1_000_000;
 
+/// Duration in ms, to the millisecond.
+pub(super) fn ms(ns: u64) -> u64 {
+    (ns + MS / 2) / MS
+}
+
 pub(super) fn settings(origin: Origin) -> Settings {
     Settings {
         origin,

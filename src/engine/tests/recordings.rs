@@ -1,0 +1,62 @@
+//! Recordings tell the story of the live run that they come from.
+
+use super::world::{MS, Running, World, ms, settings};
+use crate::clock::Stamp;
+use crate::engine::{Beat, Engine, Origin};
+use crate::event::{Notice, Verdict};
+use crate::sample::{Factor, Reading};
+
+#[test]
+fn a_recording_without_heartbeats_pauses_where_its_interval_is_late() {
+    let mut engine = Engine::new(settings(Origin::Recording), 1);
+    let mut notices = Vec::new();
+    let mut at = Stamp { unix_ns: 1_700_000_000_000_000_000, ..Stamp::default() };
+    for index in 0..60 {
+        let elapsed_ns = if index == 40 { 1_620 * MS } else { 120 * MS };
+        at.awake_ns += elapsed_ns;
+        at.total_ns += elapsed_ns;
+        at.unix_ns += elapsed_ns as i64;
+        let sample = engine.sample(&Reading { elapsed_ns, ..Reading::default() }, &at, None, &mut notices);
+        assert_eq!((sample.interval_ns, sample.heartbeat_ns), (None, None));
+        assert_eq!(sample.stress.get(Factor::Latency), if index == 40 { 20 } else { 0 });
+    }
+    let gaps: Vec<_> =
+        notices.iter().filter_map(|n| if let Notice::Gap(gap) = n { Some(gap) } else { None }).collect();
+    assert_eq!(gaps.len(), 1);
+    assert_eq!((gaps[0].verdict, gaps[0].certain, ms(gaps[0].duration_ns)), (Verdict::Pause, true, 1_500));
+}
+
+#[test]
+fn a_recording_with_heartbeats_tells_the_story_of_the_live_run() {
+    let story = |world: &World| -> Vec<(Verdict, u64)> {
+        world.gaps().iter().map(|gap| (gap.verdict, ms(gap.duration_ns) / 50)).collect()
+    };
+    for (name, act) in [
+        ("pause", (|world: &mut World| world.freeze(1_480)) as fn(&mut World)),
+        ("starved", |world| world.stop_us(2_000)),
+        ("stall", |world| world.run(1_480, Running { we: true, sampler: false, rest: true })),
+    ] {
+        let mut live = World::new(Origin::Child);
+        live.samples_first = true;
+        live.live(5_000);
+        act(&mut live);
+        live.live(4_000);
+        let mut replayed = World::new(Origin::Recording);
+        let mut at = replayed.now();
+        for sample in &live.samples {
+            let arrival_ns = sample.interval_ns.unwrap_or(sample.elapsed_ns);
+            at.awake_ns += arrival_ns;
+            at.total_ns += arrival_ns;
+            at.unix_ns = sample.time_ns;
+            if let Some(delay_ns) = sample.heartbeat_ns {
+                replayed.engine.beat(&Beat { at, delay_ns }, &mut replayed.notices);
+            }
+            let reading = Reading { elapsed_ns: sample.elapsed_ns, ..Reading::default() };
+            let again = replayed.engine.sample(&reading, &at, None, &mut replayed.notices);
+            assert_eq!(again.stress, sample.stress, "{name}, sample {}", sample.seq);
+        }
+        replayed.engine.finish(&at, &mut replayed.notices);
+        assert_eq!(story(&replayed), story(&live), "{name}");
+        assert!(!story(&live).is_empty());
+    }
+}
