@@ -266,15 +266,15 @@ impl Live {
             sampler.engine.continued(at_ns);
         }
         let due_ns = self.heartbeat.due_ns();
-        let (mut late, mut came) = (false, false);
+        let mut came = false;
         while let Some(beat) = self.heartbeat.take() {
-            late |= beat.delay_ns >= LATE_NS;
             came |= beat.at.awake_ns.saturating_sub(beat.delay_ns) >= due_ns;
             sampler.engine.beat(&beat, &mut sampler.notices);
-        }
-        if late {
-            // The witness is asked at once, before what follows the gap blurs what was in it.
-            self.witness(sampler);
+            if beat.delay_ns >= LATE_NS {
+                // The witness is asked at once, before a later beat decides, and before what follows the gap blurs
+                // what was in it.
+                self.witness(sampler);
+            }
         }
         let dropped = self.heartbeat.dropped();
         if dropped > self.dropped {
