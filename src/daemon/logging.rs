@@ -1,5 +1,6 @@
 //! The log: on standard error, written by a thread of its own, so that a terminal that hangs holds up nobody.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -16,8 +17,9 @@ pub fn start(log: &Log) -> WorkerGuard {
         NonBlockingBuilder::default().buffered_lines_limit(QUEUE).lossy(true).finish(std::io::stderr());
     let filter = EnvFilter::new(log.level.as_str());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
-    let colour =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let variable = |name| std::env::var_os(name);
+    let terminal = std::io::stderr().is_terminal();
+    let colour = may_have_colour(terminal, variable("NO_COLOR").as_deref(), variable("TERM").as_deref());
     // A second log in one process (tests) is not started.
     let _ = match log.format {
         LogFormat::Text => tracing::subscriber::set_global_default(subscriber.with_ansi(colour).finish()),
@@ -26,4 +28,26 @@ pub fn start(log: &Log) -> WorkerGuard {
         }
     };
     guard
+}
+
+/// Colour is for terminals that have it. NO_COLOR counts with any value but an empty one, as its convention has it.
+fn may_have_colour(terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    terminal && no_color.is_none_or(OsStr::is_empty) && term != Some(OsStr::new("dumb"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_for_terminals_that_want_it() {
+        let may = |terminal, no_color: Option<&str>, term: Option<&str>| {
+            may_have_colour(terminal, no_color.map(OsStr::new), term.map(OsStr::new))
+        };
+        assert!(may(true, None, Some("xterm-256color")));
+        assert!(may(true, Some(""), None));
+        assert!(!may(true, Some("1"), None));
+        assert!(!may(true, None, Some("dumb")));
+        assert!(!may(false, None, None));
+    }
 }

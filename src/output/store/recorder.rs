@@ -142,9 +142,8 @@ impl Recorder {
         Self { ring: Ring::new(ring), random, open: None, incidents: VecDeque::new() }
     }
 
-    /// The samples of the last seconds, oldest first: what a new client of the socket is sent.
-    #[must_use]
-    pub fn ring(&self) -> &VecDeque<Sample> {
+    #[cfg(test)]
+    pub(super) fn ring(&self) -> &VecDeque<Sample> {
         &self.ring.samples
     }
 
