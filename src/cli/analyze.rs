@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{Context, Exit, table};
+use super::{Context, Exit, Failure, table};
 use crate::clock;
 use crate::config::{self, Overrides, SourceKind};
 use crate::daemon::player::{Player, Step};
@@ -91,6 +91,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         story.report(&mut out)?;
     }
     out.flush()?;
+    if story.samples == 0 && story.rejected != [0; 4] {
+        let told = format!("nothing in {} could be read: is it a recording?", args.file.display());
+        return Err(Failure::new(Exit::Failed, told).into());
+    }
     Ok(Exit::Done.into())
 }
 
