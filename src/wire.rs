@@ -517,6 +517,20 @@ impl<'a> From<&'a Culprit> for CulpritLine<'a> {
     }
 }
 
+impl CulpritLine<'_> {
+    /// The same, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> CulpritLine<'static> {
+        CulpritLine {
+            pid: self.pid,
+            name: self.name.into_owned().into(),
+            share: self.share,
+            factors: self.factors.into_iter().map(|(f, n)| (f.into_owned().into(), n)).collect(),
+            evidence: self.evidence.into_owned().into(),
+        }
+    }
+}
+
 impl<'a> From<&'a Gap> for GapLine<'a> {
     fn from(gap: &'a Gap) -> Self {
         Self {

@@ -5,7 +5,6 @@
 pub mod analyze;
 pub mod completions;
 pub mod config;
-mod connect;
 pub mod daemon;
 pub mod events;
 mod exit;
