@@ -20,4 +20,5 @@ pub mod human;
 pub mod output;
 pub mod sample;
 pub mod source;
+pub mod tui;
 pub mod wire;

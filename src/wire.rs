@@ -63,7 +63,7 @@ pub struct Hello<'a> {
 }
 
 /// Where the tiers begin, in points.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thresholds {
     /// ELEVATED from here.
     pub elevated: u8,
