@@ -2,7 +2,7 @@
 //!
 //! Where tmux is missing the tests say that they were passed over; with PAUSE_MONITOR_REQUIRE_PEERS=1 they fail.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "support/daemon.rs"]
 #[allow(dead_code)]
@@ -278,7 +278,7 @@ fn it_is_suspended_and_goes_on() {
     terminal.press(&["C-z"]);
     let seen = until("the shell", || Some(terminal.screen()).filter(|seen| !seen.contains("Stress")));
     assert!(!seen.contains("Factors"), "{seen}");
-    assert!(signal(terminal.pid(), libc::SIGCONT));
+    terminal.run("fg");
     terminal.wait_for_all(&["(live)", "Stress"]);
     terminal.press(&["q"]);
     until("the dashboard's end", || (!signal(terminal.pid(), 0)).then_some(()));
