@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
+use super::outbox;
 use super::queue::Queue;
 use super::recover::{self, Present, Recovered};
 use super::retention::{self, Pruning};
@@ -168,6 +169,7 @@ impl Writer {
         // The work comes first: retention and signs of life can wait.
         self.write_events(work)?;
         self.write_samples(work)?;
+        self.write_marks(work)?;
         if now.awake_ns >= self.alive_at_ns {
             self.alive(now)?;
         }
@@ -225,6 +227,7 @@ impl Writer {
         database.journal = schema::journal(&self.directory.join(FILE_NAME));
         self.database = Some(database);
         self.recovered.push(recovered);
+        self.ring_outbox();
         self.stats.open.store(true, Relaxed);
         Ok(())
     }
@@ -241,12 +244,13 @@ impl Writer {
             run: self.run,
             ours: &ours,
             random: self.options.random,
+            export: self.options.outbox.wanted,
         };
         let (run, mut recovered) = recover::recover(connection, &present)?;
         let directory = recover::highest_directory(&self.directory);
         recovered.next_event_id = recovered.next_event_id.max(directory + 1);
         for row in self.open_rows.values() {
-            statement::upsert(connection, row)?;
+            statement::upsert(connection, row, false)?;
         }
         Ok((run, recovered))
     }
@@ -258,6 +262,7 @@ impl Writer {
         let directory = recover::highest_directory(&self.directory);
         let highest_waiting = work.events.iter().map(|pending| pending.row.id).max().unwrap_or(0);
         let mut renamed = self.renamed.clone();
+        let export = self.options.outbox.wanted;
         let connection = self.connection()?;
         full_sync(connection, true)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -266,13 +271,17 @@ impl Writer {
         for pending in &work.events {
             let mut row = (*pending.row).clone();
             row.id = renamed.get(&row.id).copied().unwrap_or(row.id);
-            let mut outcome = statement::upsert(&transaction, &row)?;
+            row.episode = row.episode.map(|id| renamed.get(&id).copied().unwrap_or(id));
+            let mut outcome = statement::upsert(&transaction, &row, export)?;
             if outcome == Upsert::Taken {
                 let taken = row.id;
                 row.id = recover::highest_id(&transaction)?.max(directory).max(highest_waiting) + 1;
                 tracing::warn!(id = taken, given = row.id, "an event's number was taken: it got another");
                 renamed.insert(taken, row.id);
-                outcome = statement::upsert(&transaction, &row)?;
+                outcome = statement::upsert(&transaction, &row, export)?;
+            }
+            if outcome == Upsert::New {
+                outbox::send_episode_again(&transaction, &row)?;
             }
             new += u64::from(outcome == Upsert::New);
             written.push(row);
@@ -282,6 +291,7 @@ impl Writer {
             renamed.pop_first();
         }
         self.renamed = renamed;
+        self.ring_outbox();
         self.stats.events_stored.fetch_add(new, Relaxed);
         for (pending, row) in work.events.drain(..).zip(written) {
             for ack in pending.acks {
@@ -322,10 +332,51 @@ impl Writer {
             if let Some(row) = self.open_rows.get_mut(&seen.event) {
                 row.last_seen_ns = seen.time_ns;
                 row.tiers = Some(seen.tiers);
+                row.steps.clone_from(&seen.steps);
             }
         }
         work.clear_samples();
         Ok(())
+    }
+
+    fn write_marks(&mut self, work: &mut Queue) -> Result<(), Failure> {
+        if work.marks.is_empty() {
+            return Ok(());
+        }
+        let connection = self.connection()?;
+        // A mark that a power cut takes back costs a repeat of the same span.
+        full_sync(connection, false)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for mark in &work.marks {
+            outbox::mark(&transaction, mark)?;
+        }
+        transaction.commit()?;
+        if let Some(database) = &self.database {
+            self.count_outbox(&database.connection)?;
+        }
+        for mark in work.marks.drain(..) {
+            // The outbox may have ended.
+            let _ = mark.ack.send(());
+        }
+        Ok(())
+    }
+
+    /// Brings the count of what waits for its export up to date; returns it.
+    fn count_outbox(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let waiting = outbox::waiting(connection)?;
+        self.options.outbox.stats.outbox_spans.store(waiting, Relaxed);
+        Ok(waiting)
+    }
+
+    /// Tells the outbox where there is something to export. What a failure here hides is counted at the next
+    /// sign of life.
+    fn ring_outbox(&self) {
+        if self.options.outbox.wanted
+            && let Some(database) = &self.database
+            && self.count_outbox(&database.connection).is_ok_and(|waiting| waiting > 0)
+        {
+            self.options.outbox.bell.notify_one();
+        }
     }
 
     fn alive(&mut self, now: Stamp) -> Result<(), Failure> {
@@ -337,6 +388,10 @@ impl Writer {
             .execute(params![run, now.unix_ns])?;
         let used = retention::used_bytes(connection)?;
         let due = retention::due(connection, now.unix_ns)?;
+        if let Some(database) = &self.database {
+            // A person's `prune` may have taken some.
+            self.count_outbox(&database.connection)?;
+        }
         self.alive_at_ns = now.awake_ns + ALIVE_NS;
         let size = std::fs::metadata(self.directory.join(FILE_NAME)).map_or(0, |metadata| metadata.len());
         self.stats.size_bytes.store(size, Relaxed);
@@ -355,7 +410,13 @@ impl Writer {
     fn prune(&mut self, now: Stamp) -> Result<(), Failure> {
         let (Some(pruning), Some(database)) = (&mut self.pruning, &mut self.database) else { return Ok(()) };
         full_sync(&database.connection, false)?;
-        if pruning.step(&mut database.connection)? {
+        let waited = outbox::waiting(&database.connection)?;
+        let more = pruning.step(&mut database.connection)?;
+        let unsent = waited.saturating_sub(outbox::waiting(&database.connection)?);
+        if unsent > 0 {
+            tracing::warn!(unsent, "events went (retention) before a collector took them");
+        }
+        if more {
             return Ok(());
         }
         let pruned = pruning.pruned();
@@ -445,6 +506,10 @@ impl Writer {
 
 #[cfg(test)]
 impl Writer {
+    pub(super) fn outbox(&self) -> &super::Outbox {
+        &self.options.outbox
+    }
+
     /// Lets the database grow by so many pages, as a full disk would.
     pub(super) fn limit_pages(&mut self, more: Option<i64>) {
         let connection = &self.database.as_ref().unwrap().connection;
