@@ -40,7 +40,7 @@ pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answ
     let why = described(status, headers, body);
     match status.as_u16() {
         429 | 502 | 503 | 504 => Answer::Later { why, after: retry_after(headers) },
-        // A time-out of the request's own way here.
+        // The request took too long to come in.
         408 => Answer::Later { why, after: None },
         // A redirect, a wrong path, a wrong key, a proxy's or a server's that speaks no OTLP.
         300..=399 | 401 | 403 | 404 | 405 | 407 | 415 => Answer::Misconfigured(why),

@@ -280,7 +280,7 @@ impl Writer {
                 renamed.insert(taken, row.id);
                 outcome = statement::upsert(&transaction, &row, export)?;
             }
-            if outcome == Upsert::New {
+            if export && outcome == Upsert::New {
                 outbox::send_episode_again(&transaction, &row)?;
             }
             new += u64::from(outcome == Upsert::New);
