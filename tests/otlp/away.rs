@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use prost::Message;
 use tonic::Code;
 
-use crate::collector::{Collector, Reply, nowhere};
+use crate::collector::{Collector, Reply, event_id, nowhere};
 use crate::daemon::Daemon;
 use crate::exporting::{
     CALM, all_are, config, exports, ids, outbox_spans, played, told, wait_until_exported,
@@ -64,6 +65,45 @@ fn a_collector_that_comes_back_gets_the_backlog_and_the_log_has_one_line_each_wa
         daemon.log().lines().filter(|line| line.contains("WARN") && line.contains("spans")).count();
     // One of the first run, which ended with the recording, at the most.
     assert!((1..=2).contains(&warnings), "{}", daemon.log());
+}
+
+#[test]
+fn a_large_backlog_goes_out_in_requests_of_bounded_size_and_a_span_has_128_events_pauses_first() {
+    let address = nowhere();
+    let mut daemon = played(&config("http/protobuf", address));
+    // Forty episodes with 130 gaps each, whose culprits have the longest names there are.
+    let database = rusqlite::Connection::open(daemon.data_dir().join("data.db")).unwrap();
+    let share =
+        format!(r#"{{"pid":1,"name":"{}","share":0.2,"factors":{{}},"evidence":""}}"#, "long".repeat(32));
+    let culprits = format!("[{}]", [share.as_str(); 5].join(","));
+    database
+        .execute_batch(&format!(
+            "CREATE TEMP TABLE n AS WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 5239)
+                 SELECT i FROM n;
+             INSERT INTO events (id, kind, started_at, ended_at, last_seen, duration_s, factors, culprits, incident,
+                     elevated_s, critical_s, export)
+                 SELECT 1000 + i, 'episode', 1, 1000000000 + i, 1, 1.0, '{{}}', '[]',
+                     CAST(printf('%016d', i) AS BLOB), 1.0, 0.0, 'pending' FROM n WHERE i < 40;
+             INSERT INTO events (id, kind, verdict, certain, started_at, ended_at, last_seen, duration_s, peak_at,
+                     peak_stress, peak_tier, factors, culprits, incident, episode)
+                 SELECT 2000 + i, CASE WHEN i % 130 < 3 THEN 'pause' ELSE 'stall' END, 'stall', 1, 1, 1000 + i, 1,
+                     1.0, 1, 0, 'critical', '{{}}', '{culprits}', CAST(printf('%016d', i / 130) AS BLOB),
+                     1000 + i / 130 FROM n WHERE i < 5200;"
+        ))
+        .unwrap();
+    let collector = Collector::http_at(address, |_| Reply::Take);
+    daemon.restart(&CALM);
+    let episodes = || collector.ids().iter().filter(|id| (1_000..1_040).contains(*id)).count();
+    daemon.until("all forty", || (episodes() >= 40).then_some(()));
+    for received in collector.received() {
+        let spans = received.spans();
+        assert!(spans.len() <= 32 && received.message.encoded_len() <= 1 << 20, "{} spans", spans.len());
+        for span in spans.into_iter().filter(|span| event_id(span) >= 1_000) {
+            assert_eq!((span.events.len(), span.dropped_events_count), (128, 2));
+            assert_eq!(span.events.iter().filter(|event| event.name == "pause").count(), 3);
+        }
+    }
+    assert_eq!(collector.ids()[..40], (1_000..1_040).collect::<Vec<i64>>(), "the oldest first");
 }
 
 #[test]
@@ -139,7 +179,7 @@ fn a_silent_collector_that_is_not_yet_known_as_one_holds_up_no_shutdown() {
     daemon.signal(libc::SIGTERM);
     assert_eq!(daemon.wait(), 0, "{}", daemon.log());
     assert!(begun.elapsed() < Duration::from_secs(5), "{}", daemon.log());
-    assert_eq!(told(&daemon, "the collector does not answer in time"), 1);
+    assert_eq!(told(&daemon, "not everything was exported in time"), 1);
     assert!(all_are(&daemon, "pending"), "{:?}", exports(&daemon));
 }
 

@@ -96,9 +96,7 @@ impl Running {
     pub async fn finish(mut self, limit: Duration) {
         self.ending.send_replace(true);
         if timeout(limit, &mut self.task).await.is_err() {
-            tracing::info!(
-                "the collector does not answer in time: what is left is sent after the next start"
-            );
+            tracing::info!("not everything was exported in time: what is left is sent after the next start");
         }
     }
 }
