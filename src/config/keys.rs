@@ -1,7 +1,6 @@
 //! What is valid: every key with its meaning, unit and range, and how it gets into a [`Config`].
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Value;
@@ -96,24 +95,6 @@ where
     T::Err: std::fmt::Display,
 {
     *field = text.parse().map_err(|error: T::Err| error.to_string())?;
-    Ok(())
-}
-
-const PEM: &str = "An absolute path of a PEM file";
-
-fn file_text(file: Option<&PathBuf>) -> String {
-    file.map(|file| file.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// Relative paths would mean another file wherever the daemon is started.
-fn file(field: &mut Option<PathBuf>, text: &str) -> Result<(), String> {
-    if !text.is_empty() && !text.starts_with('/') {
-        return Err(format!(
-            "{} is no absolute path: write one, like \"/etc/ssl/collector.pem\"",
-            quoted(text)
-        ));
-    }
-    *field = Some(PathBuf::from(text)).filter(|_| !text.is_empty());
     Ok(())
 }
 
@@ -295,9 +276,9 @@ pub(super) static KEYS: &[Key] = &[
         "certificate",
         "The authorities that are trusted. Empty: those of the web, which are compiled in.",
         Kind::Text {
-            what: PEM,
-            get: |config| file_text(config.otlp.certificate.as_ref()),
-            set: |config, text| file(&mut config.otlp.certificate, text),
+            what: otlp::PEM,
+            get: |config| otlp::file_text(config.otlp.certificate.as_ref()),
+            set: |config, text| otlp::file(&mut config.otlp.certificate, text),
         },
     ),
     key!(
@@ -305,9 +286,9 @@ pub(super) static KEYS: &[Key] = &[
         "client_certificate",
         "The certificate that this client shows, with what leads up to its authority. Needs `client_key`.",
         Kind::Text {
-            what: PEM,
-            get: |config| file_text(config.otlp.client_certificate.as_ref()),
-            set: |config, text| file(&mut config.otlp.client_certificate, text),
+            what: otlp::PEM,
+            get: |config| otlp::file_text(config.otlp.client_certificate.as_ref()),
+            set: |config, text| otlp::file(&mut config.otlp.client_certificate, text),
         },
     ),
     key!(
@@ -315,9 +296,9 @@ pub(super) static KEYS: &[Key] = &[
         "client_key",
         "The private key of `client_certificate`.",
         Kind::Text {
-            what: PEM,
-            get: |config| file_text(config.otlp.client_key.as_ref()),
-            set: |config, text| file(&mut config.otlp.client_key, text),
+            what: otlp::PEM,
+            get: |config| otlp::file_text(config.otlp.client_key.as_ref()),
+            set: |config, text| otlp::file(&mut config.otlp.client_key, text),
         },
     ),
     key!(
@@ -397,7 +378,7 @@ impl Key {
                     ));
                 }
             },
-            Kind::Headers { set, .. } => set(config, headers(value)?),
+            Kind::Headers { set, .. } => set(config, otlp::read_headers(value)?),
             Kind::Command { set, .. } => set(config, command(value)?),
         }
         Ok(())
@@ -549,20 +530,6 @@ fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
         Some(word) => Err(format!("{} has a NUL in it, or is longer than {WORD} bytes", quoted(word))),
         None => Ok(words),
     }
-}
-
-/// Names and values; what is wrong with a value is told without showing it.
-fn headers(value: &DeValue<'_>) -> Result<Vec<(http::HeaderName, otlp::Secret)>, String> {
-    const HOW: &str = "write a table of texts, like { authorization = \"Bearer …\" }";
-    let DeValue::Table(table) = value else { return Err(HOW.to_owned()) };
-    let pairs = table
-        .iter()
-        .map(|(name, value)| match value.get_ref() {
-            DeValue::String(text) => Ok((name.get_ref().as_ref(), text.as_ref())),
-            _ => Err(format!("the value of {} is no text: {HOW}", quoted(name.get_ref()))),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    otlp::headers(pairs)
 }
 
 fn words(list: &DeArray<'_>) -> Result<Vec<String>, String> {

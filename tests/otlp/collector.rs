@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -85,8 +85,10 @@ struct Shared {
     respond: Box<Respond>,
     received: Mutex<Vec<Received>>,
     ended: AtomicBool,
-    /// Open connections, to be closed at the end.
+    /// Connections, to be closed at the end.
     open: Mutex<Vec<TcpStream>>,
+    /// How many are open now, of HTTP.
+    connections: AtomicUsize,
 }
 
 impl Shared {
@@ -128,6 +130,7 @@ impl Collector {
             received: Mutex::default(),
             ended: AtomicBool::new(false),
             open: Mutex::default(),
+            connections: AtomicUsize::new(0),
         })
     }
 
@@ -154,7 +157,11 @@ impl Collector {
                     let stream = stream.unwrap();
                     shared.open.lock().unwrap().push(stream.try_clone().unwrap());
                     let shared = Arc::clone(&shared);
-                    thread::spawn(move || serve(&shared, stream));
+                    shared.connections.fetch_add(1, SeqCst);
+                    thread::spawn(move || {
+                        serve(&shared, stream);
+                        shared.connections.fetch_sub(1, SeqCst);
+                    });
                 }
             }
         });
@@ -199,6 +206,11 @@ impl Collector {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections are open now, of HTTP.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(SeqCst)
     }
 
     /// What came, oldest first.

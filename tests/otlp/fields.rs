@@ -134,6 +134,9 @@ fn over_http_every_field_arrives_as_it_is_on_record() {
         assert!(received.headers["user-agent"].starts_with("pause-monitor/"), "{received:?}");
         assert_eq!(received.headers.get("content-encoding"), None);
     }
+    daemon.until("the connection's end: nothing is left to send", || {
+        (collector.connections() == 0).then_some(())
+    });
 }
 
 #[test]

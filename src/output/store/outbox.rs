@@ -1,8 +1,11 @@
 //! What of the events is to be exported, was, or was refused: the column `export`.
 
-use rusqlite::{Connection, Transaction, params};
+use std::sync::atomic::Ordering::Relaxed;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
+use super::Outbox;
 use super::query::{COLUMNS, QueryError, Reader};
 use super::row::{EventRow, Incident, Kind};
 use super::statement::column;
@@ -74,17 +77,6 @@ impl Outgoing {
     pub const GAPS: u32 = 128;
 }
 
-/// Notes what became of exports. An event of that number that is another one is left alone.
-pub(super) fn mark(transaction: &Transaction<'_>, mark: &Mark) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "UPDATE events SET export = ?3 WHERE id = ?1 AND incident = ?2 AND export = 'pending'",
-    )?;
-    for (id, incident) in &mark.events {
-        statement.execute(params![column(*id), incident.as_slice(), mark.export.as_str()])?;
-    }
-    Ok(())
-}
-
 /// A gap may be judged after its episode has ended: an episode that was exported by then is sent once more, as
 /// the same span with that gap in it.
 pub(super) fn send_episode_again(transaction: &Transaction<'_>, gap: &EventRow) -> rusqlite::Result<()> {
@@ -102,6 +94,48 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<u64> {
         .prepare_cached("SELECT count(*) FROM events WHERE export = 'pending'")?
         .query_row([], |row| row.get::<_, i64>(0))
         .map(|count| u64::try_from(count).unwrap_or(0))
+}
+
+impl Outbox {
+    /// Notes what became of exports, and then tells whoever waits for that.
+    pub(super) fn write_marks(
+        &self,
+        connection: &mut Connection,
+        marks: &mut Vec<Mark>,
+    ) -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for Mark { events, export, .. } in &*marks {
+            // An event of that number that is another one is left alone.
+            let mut statement = transaction.prepare_cached(
+                "UPDATE events SET export = ?3 WHERE id = ?1 AND incident = ?2 AND export = 'pending'",
+            )?;
+            for (id, incident) in events {
+                statement.execute(params![column(*id), incident.as_slice(), export.as_str()])?;
+            }
+        }
+        transaction.commit()?;
+        self.count(connection)?;
+        for mark in marks.drain(..) {
+            // The outbox's task may have ended.
+            let _ = mark.ack.send(());
+        }
+        Ok(())
+    }
+
+    /// Brings the count of what waits up to date; returns it.
+    pub(super) fn count(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let waiting = waiting(connection)?;
+        self.stats.outbox_spans.store(waiting, Relaxed);
+        Ok(waiting)
+    }
+
+    /// Counts, and tells the task where there is something to export. What a failure here hides is counted at the
+    /// next sign of life, and sent with the next event.
+    pub(super) fn ring(&self, connection: &Connection) {
+        if self.count(connection).is_ok_and(|waiting| waiting > 0) && self.wanted {
+            self.bell.notify_one();
+        }
+    }
 }
 
 impl Reader {

@@ -225,9 +225,9 @@ impl Writer {
         };
         self.run = Some(run);
         database.journal = schema::journal(&self.directory.join(FILE_NAME));
+        self.options.outbox.ring(&database.connection);
         self.database = Some(database);
         self.recovered.push(recovered);
-        self.ring_outbox();
         self.stats.open.store(true, Relaxed);
         Ok(())
     }
@@ -291,7 +291,9 @@ impl Writer {
             renamed.pop_first();
         }
         self.renamed = renamed;
-        self.ring_outbox();
+        if let Some(database) = &self.database {
+            self.options.outbox.ring(&database.connection);
+        }
         self.stats.events_stored.fetch_add(new, Relaxed);
         for (pending, row) in work.events.drain(..).zip(written) {
             for ack in pending.acks {
@@ -340,43 +342,10 @@ impl Writer {
     }
 
     fn write_marks(&mut self, work: &mut Queue) -> Result<(), Failure> {
-        if work.marks.is_empty() {
-            return Ok(());
-        }
-        let connection = self.connection()?;
+        let Some(database) = self.database.as_mut().filter(|_| !work.marks.is_empty()) else { return Ok(()) };
         // A mark that a power cut takes back costs a repeat of the same span.
-        full_sync(connection, false)?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for mark in &work.marks {
-            outbox::mark(&transaction, mark)?;
-        }
-        transaction.commit()?;
-        if let Some(database) = &self.database {
-            self.count_outbox(&database.connection)?;
-        }
-        for mark in work.marks.drain(..) {
-            // The outbox may have ended.
-            let _ = mark.ack.send(());
-        }
-        Ok(())
-    }
-
-    /// Brings the count of what waits for its export up to date; returns it.
-    fn count_outbox(&self, connection: &Connection) -> rusqlite::Result<u64> {
-        let waiting = outbox::waiting(connection)?;
-        self.options.outbox.stats.outbox_spans.store(waiting, Relaxed);
-        Ok(waiting)
-    }
-
-    /// Tells the outbox where there is something to export. What a failure here hides is counted at the next
-    /// sign of life.
-    fn ring_outbox(&self) {
-        if self.options.outbox.wanted
-            && let Some(database) = &self.database
-            && self.count_outbox(&database.connection).is_ok_and(|waiting| waiting > 0)
-        {
-            self.options.outbox.bell.notify_one();
-        }
+        full_sync(&database.connection, false)?;
+        Ok(self.options.outbox.write_marks(&mut database.connection, &mut work.marks)?)
     }
 
     fn alive(&mut self, now: Stamp) -> Result<(), Failure> {
@@ -390,7 +359,7 @@ impl Writer {
         let due = retention::due(connection, now.unix_ns)?;
         if let Some(database) = &self.database {
             // A person's `prune` may have taken some.
-            self.count_outbox(&database.connection)?;
+            self.options.outbox.count(&database.connection)?;
         }
         self.alive_at_ns = now.awake_ns + ALIVE_NS;
         let size = std::fs::metadata(self.directory.join(FILE_NAME)).map_or(0, |metadata| metadata.len());
@@ -412,7 +381,7 @@ impl Writer {
         full_sync(&database.connection, false)?;
         let waited = outbox::waiting(&database.connection)?;
         let more = pruning.step(&mut database.connection)?;
-        let unsent = waited.saturating_sub(outbox::waiting(&database.connection)?);
+        let unsent = waited.saturating_sub(self.options.outbox.count(&database.connection)?);
         if unsent > 0 {
             tracing::warn!(unsent, "events went (retention) before a collector took them");
         }
