@@ -13,6 +13,7 @@ mod away;
 mod certificates;
 mod collector;
 mod configured;
+mod counted;
 mod exporting;
 mod fields;
 mod real;

@@ -7,7 +7,7 @@ use std::io::Write;
 use bytes::Bytes;
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -102,21 +102,19 @@ impl Http {
             Err(error) => return unreachable_now(&error),
         };
         let (parts, body) = response.into_parts();
-        let body = match Limited::new(body, ANSWER).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if parts.status == StatusCode::OK => return unreachable_now(error.as_ref()),
-            Err(_) => Bytes::new(),
-        };
-        if parts.status != StatusCode::OK {
+        let body = Limited::new(body, ANSWER).collect().await;
+        if !parts.status.is_success() {
+            let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
             return verdict::http(parts.status, &parts.headers, &body);
         }
-        match ExportTraceServiceResponse::decode(body) {
-            Ok(response) => taken(response.partial_success),
-            Err(_) if is_page(&parts.headers) => {
-                Answer::Misconfigured("a web page came back: this is no OTLP endpoint".to_owned())
-            }
-            // It said 200; some say it in JSON.
-            Err(_) => taken(None),
+        if verdict::is_page(&parts.headers) {
+            return Answer::Misconfigured("a web page came back: this is no OTLP endpoint".to_owned());
+        }
+        match body.map(|body| ExportTraceServiceResponse::decode(body.to_bytes())) {
+            Ok(Ok(response)) => taken(response.partial_success),
+            // It said that all is well; some say it in JSON.
+            Ok(Err(_)) => taken(None),
+            Err(error) => unreachable_now(error.as_ref()),
         }
     }
 
@@ -141,10 +139,6 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Level::default());
     encoder.write_all(bytes)?;
     encoder.finish()
-}
-
-fn is_page(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 /// gRPC over HTTP/2.

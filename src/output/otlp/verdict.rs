@@ -35,18 +35,26 @@ pub(super) enum Answer {
     },
 }
 
-/// What an HTTP answer other than 200 means. `body`: what came of it.
+/// What an HTTP answer other than 2xx means. `body`: what came of it.
 pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
     let why = described(status, headers, body);
     match status.as_u16() {
         429 | 502 | 503 | 504 => Answer::Later { why, after: retry_after(headers) },
         // The request took too long to come in.
         408 => Answer::Later { why, after: None },
-        // A redirect, a wrong path, a wrong key, a proxy's or a server's that speaks no OTLP.
-        300..=399 | 401 | 403 | 404 | 405 | 407 | 415 => Answer::Misconfigured(why),
+        // Not a collector at all, or one that wants to be spoken to through TLS: no word about what was sent.
+        400 if is_page(headers) || why.contains("HTTPS") => Answer::Misconfigured(why),
+        // What they speak of is the request itself: its form, or its size.
+        400 | 409 | 413 | 414 | 422 | 431 => Answer::Refused(why),
         500..=599 => Answer::Doubtful(why),
-        _ => Answer::Refused(why),
+        // A redirect, a wrong path, a wrong key, a proxy, a quota.
+        _ => Answer::Misconfigured(why),
     }
+}
+
+/// Whether what came back is for a browser.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 /// The collector's own words, where it has some, cut to a line.
@@ -54,7 +62,7 @@ fn described(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
     let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let words = if kind.starts_with("application/x-protobuf") {
         pb::Status::decode(body).map(|status| status.message).unwrap_or_default()
-    } else if kind.starts_with("text/html") {
+    } else if is_page(headers) {
         String::new()
     } else {
         String::from_utf8_lossy(body).into_owned()
@@ -137,6 +145,8 @@ mod tests {
             (404, "misconfigured"),
             (405, "misconfigured"),
             (301, "misconfigured"),
+            (402, "misconfigured"),
+            (421, "misconfigured"),
             (408, "later"),
             (429, "later"),
             (502, "later"),
@@ -148,6 +158,15 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(name(&http(status, &HeaderMap::new(), b"")), meaning, "{status}");
         }
+    }
+
+    #[test]
+    fn a_400_that_is_no_collectors_word_costs_no_span() {
+        let mut headers = HeaderMap::new();
+        let words = b"Client sent an HTTP request to an HTTPS server.\n";
+        assert_eq!(name(&http(StatusCode::BAD_REQUEST, &headers, words)), "misconfigured");
+        headers.insert(http::header::CONTENT_TYPE, "text/html".parse().unwrap());
+        assert_eq!(name(&http(StatusCode::BAD_REQUEST, &headers, b"<html>")), "misconfigured");
     }
 
     #[test]
