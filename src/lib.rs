@@ -3,7 +3,8 @@
 //! ```text
 //! source ──> engine (stress, tier, gap verdict, ring, culprits) ──> outputs
 //! heartbeat ───^                                                    ├ output::socket  (tui, stream)
-//!                                                                   └ output::store   (events)
+//!                                                                   ├ output::store   (events)
+//!                                                                   └ output::otlp    (spans, from the store)
 //! ```
 //!
 //! Arrows point one way: cli → daemon → {source, engine, output} → {sample, event, wire, clock, config}.

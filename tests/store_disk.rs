@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mount::Mount;
 use pause_monitor::output::store::{
-    EventRow, Filter, Kind, Options, Reader, Retention, Store, Write, random_incident,
+    EventRow, Filter, Kind, Options, Outbox, Reader, Retention, Store, TierSteps, Write, random_incident,
 };
 
 fn outage(id: u64) -> EventRow {
@@ -28,6 +28,8 @@ fn outage(id: u64) -> EventRow {
         tiers: None,
         culprits: Vec::new(),
         incident: random_incident(),
+        episode: None,
+        steps: TierSteps::default(),
     }
 }
 
@@ -48,6 +50,7 @@ fn events_wait_for_room_on_a_full_disk_and_are_all_written_in_the_end() {
         boot_time_ns: None,
         retention: Retention::default(),
         random: random_incident,
+        outbox: Outbox::default(),
     };
     let (store, opened) = Store::open(mount.path(), options).unwrap();
     assert!(opened.recovered.is_some());

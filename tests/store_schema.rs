@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use pause_monitor::output::store::{FILE_NAME, Options, Retention, Store, random_incident};
+use pause_monitor::output::store::{FILE_NAME, Options, Outbox, Retention, Store, random_incident};
 use rusqlite::Connection;
 
 const DOCS: &str = include_str!("../docs/schema.md");
@@ -15,6 +15,7 @@ fn database() -> (tempfile::TempDir, Connection) {
         boot_time_ns: None,
         retention: Retention::default(),
         random: random_incident,
+        outbox: Outbox::default(),
     };
     let (store, _) = Store::open(directory.path(), options).unwrap();
     assert!(store.shutdown("stopped", std::time::Duration::from_secs(60)));
@@ -49,7 +50,7 @@ fn every_example_runs() {
     let code: Vec<&str> = examples.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     let code = code.join("\n");
     let statements: Vec<&str> = code.split(';').filter(|text| !text.trim().is_empty()).collect();
-    assert_eq!(statements.len(), 4);
+    assert_eq!(statements.len(), 5);
     for statement in statements {
         connection.prepare(statement).unwrap().query([]).unwrap().next().unwrap();
     }

@@ -45,6 +45,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         let exit = match &error {
             DaemonError::Lock(LockError::Held(..)) => Exit::AlreadyRunning,
             DaemonError::Source(_) => Exit::Source,
+            DaemonError::Otlp(_) => Exit::Usage,
             DaemonError::Lock(LockError::Io(..))
             | DaemonError::Socket(_)
             | DaemonError::System(..)

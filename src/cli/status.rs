@@ -10,7 +10,7 @@ use super::{Context, Exit, output};
 use crate::client::Connection;
 use crate::clock;
 use crate::human;
-use crate::output::store::{DaySummary, Reader, Summary};
+use crate::output::store::{DaySummary, Exports, Reader, Summary};
 use crate::sample::{Sample, Tier};
 use crate::wire::{self, Hello, Message, SampleLine};
 
@@ -37,6 +37,7 @@ struct Status<'a> {
     sample: SampleLine<'a>,
     last_pause: Option<LastPause>,
     day: DaySummary,
+    otlp: Exports,
 }
 
 /// The last pause on record.
@@ -87,6 +88,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             sample: (&latest).into(),
             last_pause,
             day: summary.day,
+            otlp: summary.exports,
         })?;
     } else {
         output::print(|out| print(out, &latest, silent_ns, &summary, now_ns))?;
@@ -160,7 +162,24 @@ fn print(
         human::count(day.stalls, "stall"),
         human::count(day.episodes, "episode"),
         human::count(day.outages, "outage"),
-    )
+    )?;
+    let Exports { outbox_spans, refused_spans } = summary.exports;
+    match (outbox_spans, refused_spans) {
+        // Nobody asked for it, or all is well.
+        (0, 0) => Ok(()),
+        (waiting, 0) => writeln!(out, "OpenTelemetry: {} for the collector", waits(waiting)),
+        (0, refused) => {
+            writeln!(out, "OpenTelemetry: {} refused by the collector", human::count(refused, "span"))
+        }
+        (waiting, refused) => {
+            writeln!(out, "OpenTelemetry: {} for the collector, {refused} refused by it", waits(waiting))
+        }
+    }
+}
+
+fn waits(spans: u64) -> String {
+    let verb = if spans == 1 { "waits" } else { "wait" };
+    format!("{} {verb}", human::count(spans, "span"))
 }
 
 /// A length of time in its largest unit.
@@ -192,6 +211,7 @@ mod tests {
         let summary = Summary {
             last_pause: Some((8, 0, 1.5)),
             day: DaySummary { pauses: 1, episodes: 2, unwatched_s: 600.0, ..DaySummary::default() },
+            exports: Exports::default(),
         };
         let mut out = Vec::new();
         print(&mut out, &sample, None, &summary, 2 * hour).unwrap();
@@ -200,6 +220,16 @@ mod tests {
             "Healthy | stress 12 | load 3.4/16 | memory 73 % free | last pause 2 h ago\n\
              last 24 h: 1 pause, 0 stalls, 2 episodes, 0 outages; 10 min unwatched\n"
         );
+        for (outbox_spans, refused_spans, line) in [
+            (1, 0, "OpenTelemetry: 1 span waits for the collector\n"),
+            (0, 2, "OpenTelemetry: 2 spans refused by the collector\n"),
+            (3, 1, "OpenTelemetry: 3 spans wait for the collector, 1 refused by it\n"),
+        ] {
+            let exports = Exports { outbox_spans, refused_spans };
+            let mut out = Vec::new();
+            print(&mut out, &sample, None, &Summary { exports, ..summary.clone() }, 2 * hour).unwrap();
+            assert!(String::from_utf8(out).unwrap().ends_with(line), "{line}");
+        }
         let mut out = Vec::new();
         print(&mut out, &sample, Some(12_000_000_000), &summary, 2 * hour).unwrap();
         assert!(out.starts_with(b"Silent | no sample for 12 s | stress 12 |"));

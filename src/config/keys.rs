@@ -6,7 +6,10 @@ use std::time::Duration;
 use toml::Value;
 use toml::de::{DeArray, DeValue};
 
-use super::values::{LogFormat, LogLevel, clipped, duration_text, names, parse_duration, quoted};
+use super::otlp::{self, Endpoint};
+use super::values::{
+    Compression, LogFormat, LogLevel, Protocol, clipped, duration_text, names, parse_duration, quoted,
+};
 use super::{Config, Scenario};
 
 /// The longest command, words; and the longest word, bytes.
@@ -48,6 +51,17 @@ enum Kind {
         choices: fn() -> String,
         get: fn(&Config) -> String,
         set: fn(&mut Config, &str) -> Result<(), String>,
+    },
+    /// Text that is empty by default.
+    Text {
+        what: &'static str,
+        get: fn(&Config) -> String,
+        set: fn(&mut Config, &str) -> Result<(), String>,
+    },
+    /// Names with secret values.
+    Headers {
+        get: fn(&Config) -> &[(http::HeaderName, otlp::Secret)],
+        set: fn(&mut Config, Vec<(http::HeaderName, otlp::Secret)>),
     },
     Command {
         get: fn(&Config) -> &[String],
@@ -205,6 +219,89 @@ pub(super) static KEYS: &[Key] = &[
         },
     ),
     key!(
+        "otlp",
+        "endpoint",
+        "OpenTelemetry collector that gets the spans, over http at /v1/traces below it. Empty: none are sent.",
+        Kind::Text {
+            what: "A URL, like \"http://localhost:4318\" (http/protobuf) or \"http://localhost:4317\" (grpc)",
+            get: |config| config.otlp.endpoint.as_ref().map(Endpoint::to_string).unwrap_or_default(),
+            set: |config, text| {
+                config.otlp.endpoint =
+                    if text.is_empty() { None } else { Some(Endpoint::parse(text, false)?) };
+                Ok(())
+            },
+        },
+    ),
+    key!(
+        "otlp",
+        "protocol",
+        "How the collector is spoken to.",
+        Kind::Word {
+            choices: names::<Protocol>,
+            get: |config| config.otlp.protocol.as_str().to_owned(),
+            set: |config, text| word(&mut config.otlp.protocol, text),
+        },
+    ),
+    key!(
+        "otlp",
+        "headers",
+        "Sent along with each request, as for authentication. Values are never shown.",
+        Kind::Headers {
+            get: |config| &config.otlp.headers,
+            set: |config, headers| config.otlp.headers = headers,
+        },
+    ),
+    key!(
+        "otlp",
+        "timeout",
+        "How long one request may take, connecting included.",
+        Kind::Time {
+            range: otlp::TIMEOUT,
+            get: |config| config.otlp.timeout,
+            set: |config, value| config.otlp.timeout = value,
+        },
+    ),
+    key!(
+        "otlp",
+        "compression",
+        "How what is sent is compressed.",
+        Kind::Word {
+            choices: names::<Compression>,
+            get: |config| config.otlp.compression.as_str().to_owned(),
+            set: |config, text| word(&mut config.otlp.compression, text),
+        },
+    ),
+    key!(
+        "otlp",
+        "certificate",
+        "The authorities that are trusted. Empty: those of the web, which are compiled in.",
+        Kind::Text {
+            what: otlp::PEM,
+            get: |config| otlp::file_text(config.otlp.certificate.as_ref()),
+            set: |config, text| otlp::file(&mut config.otlp.certificate, text),
+        },
+    ),
+    key!(
+        "otlp",
+        "client_certificate",
+        "The certificate that this client shows, with what leads up to its authority. Needs `client_key`.",
+        Kind::Text {
+            what: otlp::PEM,
+            get: |config| otlp::file_text(config.otlp.client_certificate.as_ref()),
+            set: |config, text| otlp::file(&mut config.otlp.client_certificate, text),
+        },
+    ),
+    key!(
+        "otlp",
+        "client_key",
+        "The private key of `client_certificate`.",
+        Kind::Text {
+            what: otlp::PEM,
+            get: |config| otlp::file_text(config.otlp.client_key.as_ref()),
+            set: |config, text| otlp::file(&mut config.otlp.client_key, text),
+        },
+    ),
+    key!(
         "retention",
         "events_days",
         "Reviewed and dismissed events are removed after this.",
@@ -270,6 +367,18 @@ impl Key {
                 DeValue::String(text) => set(config, text)?,
                 other => return Err(format!("{}: write one of {}, in quotes", found(other), choices())),
             },
+            Kind::Text { what, set, .. } => match value {
+                DeValue::String(text) => set(config, text)?,
+                other => {
+                    return Err(format!(
+                        "{}: write {}{}, in quotes",
+                        found(other),
+                        what[..1].to_lowercase(),
+                        &what[1..]
+                    ));
+                }
+            },
+            Kind::Headers { set, .. } => set(config, otlp::read_headers(value)?),
             Kind::Command { set, .. } => set(config, command(value)?),
         }
         Ok(())
@@ -282,6 +391,13 @@ impl Key {
             Kind::Whole { get, .. } => Value::Integer(get(config).into()),
             Kind::Real { get, .. } => Value::Float(get(config)),
             Kind::Word { get, .. } => Value::String(get(config)),
+            Kind::Text { get, .. } => Value::String(get(config)),
+            Kind::Headers { get, .. } => Value::Table(
+                get(config)
+                    .iter()
+                    .map(|(name, value)| (name.to_string(), Value::String(format!("{value:?}"))))
+                    .collect(),
+            ),
             Kind::Command { get, .. } => {
                 Value::Array(get(config).iter().cloned().map(Value::String).collect())
             }
@@ -295,6 +411,8 @@ impl Key {
             Kind::Whole { unit, range, .. } => format!("Range {}–{} {unit}", range.start(), range.end()),
             Kind::Real { range, .. } => format!("Range {}–{}", range.start(), range.end()),
             Kind::Word { choices, .. } => format!("One of {}", choices()),
+            Kind::Text { what, .. } => (*what).to_owned(),
+            Kind::Headers { .. } => "A table of texts, like { authorization = \"Bearer …\" }".to_owned(),
             Kind::Command { .. } => "A list of texts, run without a shell".to_owned(),
         }
     }

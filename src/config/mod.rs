@@ -1,10 +1,11 @@
 //! The settings: what is written (`raw`), what is valid (`keys`), what is in force ([`Loaded`]).
 //!
 //! Every default is in [`Config::default`], every range and meaning in the table of `keys`; the reading,
-//! `config show` and `config init` all go by that table. An option of the command line beats the file, the
-//! file beats the default.
+//! `config show` and `config init` all go by that table. An option of the command line beats the environment
+//! (OpenTelemetry's variables), that beats the file, the file beats the default.
 
 mod keys;
+pub mod otlp;
 pub mod paths;
 mod raw;
 pub mod show;
@@ -14,8 +15,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use otlp::Otlp;
 pub use paths::{Origin, Owner, Paths, PathsError};
-pub use values::{LogFormat, LogLevel, NoSuchValue, Scenario, SourceKind, duration_text};
+pub use values::{
+    Compression, LogFormat, LogLevel, NoSuchValue, Protocol, Scenario, SourceKind, duration_text,
+};
 
 use keys::KEYS;
 
@@ -32,6 +36,8 @@ pub struct Config {
     pub tiers: Tiers,
     /// `[ring]`
     pub ring: Ring,
+    /// `[otlp]`
+    pub otlp: Otlp,
     /// `[retention]`
     pub retention: Retention,
     /// `[log]`
@@ -120,6 +126,7 @@ impl Default for Config {
                 max_episode: Duration::from_secs(3600),
             },
             ring: Ring { seconds: 30 },
+            otlp: Otlp::default(),
             retention: Retention::default(),
             log: Log { level: LogLevel::Info, format: LogFormat::Text },
         }
@@ -165,7 +172,7 @@ pub struct Problem {
 /// What is wrong with a configuration file: a line each, `FILE:LINE: KEY: what to do`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors {
-    /// The file, as it was named.
+    /// The file, as it was named; `the environment` where that is what is wrong.
     pub file: PathBuf,
     /// What is wrong, at least one, by line.
     pub problems: Vec<Problem>,
@@ -201,11 +208,14 @@ pub struct Loaded {
     origins: Vec<Origin>,
 }
 
-/// Reads the configuration file and puts the command line's `overrides` on top. A file that nobody named
+/// What stands in a message in place of the file's name.
+const ENVIRONMENT: &str = "the environment";
+
+/// Reads the configuration file, and puts the environment and the command line's `overrides` on top. A file that nobody named
 /// may be missing: then the defaults are in force.
 ///
 /// # Errors
-/// Everything found wrong with the file.
+/// Everything found wrong with the file; where it is right, with the environment.
 pub fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, ConfigErrors> {
     let file = &paths.config_file;
     let fail = |problems| ConfigErrors { file: file.clone(), problems };
@@ -221,6 +231,20 @@ pub fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, ConfigErrors
     }
     let mut loaded = parse(text.as_deref().unwrap_or_default(), paths.root).map_err(fail)?;
     loaded.file_exists = text.is_some();
+    let problems = otlp::put_on_top(&mut loaded, &|name| std::env::var_os(name));
+    if !problems.is_empty() {
+        return Err(ConfigErrors { file: ENVIRONMENT.into(), problems });
+    }
+    match otlp::half_a_client(&loaded) {
+        Some((Origin::File { line }, message)) => {
+            return Err(fail(vec![Problem { line: Some(line), message }]));
+        }
+        Some((_, message)) => {
+            let problems = vec![Problem { line: None, message }];
+            return Err(ConfigErrors { file: ENVIRONMENT.into(), problems });
+        }
+        None => {}
+    }
     loaded.put_on_top(overrides);
     Ok(loaded)
 }

@@ -36,11 +36,16 @@ pub fn text(loaded: &Loaded, paths: &Paths) -> String {
             let _ = writeln!(out, "\n[{section}]");
         }
         let _ = writeln!(out, "{line:width$}  # {}", describe(origin, &name));
+        if key.path == "otlp.client_key" {
+            for note in loaded.config.otlp.notes() {
+                let _ = writeln!(out, "# {note}");
+            }
+        }
     }
     out
 }
 
-/// The same as JSON: `{"config_file", "data_dir", "values": {KEY: {"value", "origin"}}}`.
+/// The same as JSON: `{"config_file", "data_dir", "values": {KEY: {"value", "origin"}}, "notes"}`.
 #[must_use]
 pub fn json(loaded: &Loaded, paths: &Paths) -> Value {
     let values: Map<_, _> = loaded
@@ -62,6 +67,7 @@ pub fn json(loaded: &Loaded, paths: &Paths) -> Value {
             "origin": origin_json(paths.data_origin),
         },
         "values": values,
+        "notes": loaded.config.otlp.notes(),
     })
 }
 
@@ -81,6 +87,12 @@ fn written(value: &toml::Value) -> String {
         }
         toml::Value::Array(items) => {
             format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", "))
+        }
+        toml::Value::Table(table) if table.is_empty() => "{}".to_owned(),
+        toml::Value::Table(table) => {
+            let entry = |(key, value)| format!("{} = {}", written(&toml::Value::String(key)), written(value));
+            let entries: Vec<_> = table.iter().map(|(key, value)| entry((key.clone(), value))).collect();
+            format!("{{ {} }}", entries.join(", "))
         }
         other => other.to_string(),
     }

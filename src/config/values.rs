@@ -120,6 +120,63 @@ impl Scenario {
     }
 }
 
+/// How the collector is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// Protobuf in HTTP/1.1 requests
+    #[value(name = "http/protobuf")]
+    HttpProtobuf,
+    /// gRPC
+    Grpc,
+}
+
+impl Protocol {
+    /// The protocol's name, OpenTelemetry's own.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HttpProtobuf => opentelemetry_otlp::OTEL_EXPORTER_OTLP_PROTOCOL_HTTP_PROTOBUF,
+            Self::Grpc => opentelemetry_otlp::OTEL_EXPORTER_OTLP_PROTOCOL_GRPC,
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = NoSuchValue;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchValue> {
+        word(text)
+    }
+}
+
+/// How what is sent is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    /// Not at all
+    None,
+    /// With gzip
+    Gzip,
+}
+
+impl Compression {
+    /// The name, OpenTelemetry's own.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+impl FromStr for Compression {
+    type Err = NoSuchValue;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchValue> {
+        word(text)
+    }
+}
+
 /// How important a message must be to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
@@ -251,6 +308,12 @@ mod tests {
         assert_eq!(Scenario::value_variants(), Scenario::ALL);
         for &level in LogLevel::value_variants() {
             assert_eq!(level.as_str(), name(level.to_possible_value()));
+        }
+        for &protocol in Protocol::value_variants() {
+            assert_eq!(protocol.as_str(), name(protocol.to_possible_value()));
+        }
+        for &compression in Compression::value_variants() {
+            assert_eq!(compression.as_str(), name(compression.to_possible_value()));
         }
         for &format in LogFormat::value_variants() {
             assert_eq!(format.as_str(), name(format.to_possible_value()));

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, LogLevel};
 
 /// Lines that wait at most for standard error to take them; then new ones are dropped.
 const QUEUE: usize = 1_000;
@@ -15,7 +15,7 @@ const QUEUE: usize = 1_000;
 pub fn start(log: &Log) -> WorkerGuard {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(QUEUE).lossy(true).finish(std::io::stderr());
-    let filter = EnvFilter::new(log.level.as_str());
+    let filter = EnvFilter::new(filter(log.level));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     let variable = |name| std::env::var_os(name);
     let terminal = std::io::stderr().is_terminal();
@@ -30,6 +30,13 @@ pub fn start(log: &Log) -> WorkerGuard {
     guard
 }
 
+/// Ours at `level`; of the libraries below the exporter only what is wrong: how they talk to a collector is their
+/// own affair.
+fn filter(level: LogLevel) -> String {
+    let others = if level == LogLevel::Error { LogLevel::Error } else { LogLevel::Warn };
+    format!("{},pause_monitor={}", others.as_str(), level.as_str())
+}
+
 /// Colour is for terminals that have it. NO_COLOR counts with any value but an empty one, as its convention has it.
 fn may_have_colour(terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     terminal && no_color.is_none_or(OsStr::is_empty) && term != Some(OsStr::new("dumb"))
@@ -38,6 +45,12 @@ fn may_have_colour(terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_other_programs_parts_only_what_is_wrong_is_logged() {
+        assert_eq!(filter(LogLevel::Trace), "warn,pause_monitor=trace");
+        assert_eq!(filter(LogLevel::Error), "error,pause_monitor=error");
+    }
 
     #[test]
     fn colour_is_for_terminals_that_want_it() {

@@ -10,7 +10,7 @@ mod signals;
 
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
@@ -18,8 +18,9 @@ use tokio::time::{sleep, timeout};
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
+use crate::output::otlp::{Exporter, Machine, OtlpError, Running};
 use crate::output::socket::{Socket, SocketError};
-use crate::output::store::{Options, Recorder, Store, random_incident};
+use crate::output::store::{Options, Outbox, Recorder, Store, random_incident};
 use crate::source::host;
 use crate::source::replay::Speed;
 use crate::wire;
@@ -33,6 +34,8 @@ use sampling::{CantStart, Command, Plan, Sampling};
 const SAMPLING_ENDS: Duration = Duration::from_millis(1_500);
 const CLIENTS_END: Duration = Duration::from_millis(200);
 const STORE_ENDS: Duration = Duration::from_millis(1_300);
+/// Spans have what the stages before them left of this, but at least the second.
+const SPANS_END: (Duration, Duration) = (Duration::from_millis(2_400), Duration::from_millis(400));
 /// How long reading the configuration again may take: the outputs wait for it.
 const RELOAD: Duration = Duration::from_millis(500);
 /// A source that takes longer than this to start is told of.
@@ -47,6 +50,9 @@ pub enum DaemonError {
     /// The source can't start.
     #[error(transparent)]
     Source(#[from] CantStart),
+    /// Spans can't be exported as it is configured.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
     /// The socket can't be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -149,6 +155,9 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let owner = run.paths.owner.map_or(us, |owner| owner.uid);
     let ring_length = config.ring.seconds as usize * 10;
     let socket = Socket::bind(directory, owner, ring_length)?;
+    let machine = Machine { name: host::host_name(), os_version: host::os_version() };
+    let exporter = Exporter::new(&config.otlp, &run.paths, &machine)?;
+    let outbox = Outbox { wanted: exporter.is_some(), ..Outbox::default() };
     let info = host::info();
     let options = Options {
         started_ns: clock::unix_ns(),
@@ -156,8 +165,10 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         boot_time_ns: info.boot_time_s.map(|seconds| seconds.saturating_mul(1_000_000_000)),
         retention: config.retention,
         random: random_incident,
+        outbox: outbox.clone(),
     };
     let (store, opened) = Store::open(directory, options).map_err(system("the store can't start"))?;
+    let spans = exporter.map(|exporter| exporter.start(store.marker(), &outbox));
     hand_over(&run.paths, &socket);
 
     let settings = settings(config);
@@ -168,7 +179,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         .map_err(system("the sampling thread can't start"))?;
     let identity = Identity {
         source: config.source.as_str(),
-        host: host::host_name(),
+        host: machine.name,
         interval_ms: wire::ms(settings.nominal_ns),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         thresholds: thresholds(&settings),
@@ -189,7 +200,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         }
     };
     let reason = outcome.as_ref().map_or("the source can't start", |why| why);
-    let fault = stop(sampling, hub, signals, reason).await;
+    let fault = stop(sampling, hub, spans, signals, reason).await;
     outcome?;
     fault.map_or(Ok(()), |fault| Err(DaemonError::Failed(fault)))
 }
@@ -323,10 +334,12 @@ fn complain(errors: &ConfigErrors) {
 async fn stop(
     mut sampling: Sampling,
     mut hub: Hub,
+    spans: Option<Running>,
     mut signals: Signals,
     reason: &'static str,
 ) -> Option<String> {
     tracing::info!("stopping: {reason}");
+    let began = Instant::now();
     let ending = async {
         sampling.stop();
         let ended = async {
@@ -342,7 +355,12 @@ async fn stop(
         hub.finish().await;
         let (mut socket, store) = hub.into_parts();
         let clients = std::mem::take(socket.clients());
-        clients.close(CLIENTS_END).await;
+        let spans = async {
+            if let Some(spans) = spans {
+                spans.finish(SPANS_END.0.saturating_sub(began.elapsed()).max(SPANS_END.1)).await;
+            }
+        };
+        tokio::join!(clients.close(CLIENTS_END), spans);
         drop(socket);
         let written = tokio::task::spawn_blocking(move || store.shutdown(reason, STORE_ENDS)).await;
         if !written.unwrap_or(false) {

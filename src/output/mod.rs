@@ -1,4 +1,5 @@
 //! Outputs: what leaves the daemon.
 
+pub mod otlp;
 pub mod socket;
 pub mod store;

@@ -67,12 +67,14 @@ fn status_as_json_is_for_programs() {
             "stress",
             "sample",
             "last_pause",
-            "day"
+            "day",
+            "otlp"
         ]
     );
     let status: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&status["running"], &status["source"]), (&true.into(), &"simulate".into()));
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["otlp"], serde_json::json!({ "outbox_spans": 0, "refused_spans": 0 }));
     assert_eq!(status["stress"], status["sample"]["stress"]["total"]);
     let event = status["last_pause"]["event"].as_u64().unwrap();
     let pause = daemon.events().into_iter().find(|stored| stored["id"] == event).unwrap();

@@ -71,6 +71,15 @@ impl Daemon {
         Self { program, child, status: None }
     }
 
+    /// Starts it once more on the same directories, killed first where it still runs (kill −9); the log goes on.
+    pub(crate) fn restart(&mut self, arguments: &[impl AsRef<OsStr>]) {
+        self.kill();
+        let log = File::options().append(true).open(self.program.home().join("log")).unwrap();
+        let mut command = self.command("daemon", arguments);
+        self.child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.status = None;
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> i32 {
         self.child.id().cast_signed()
@@ -260,4 +269,7 @@ fn a_daemon_of_our_own_starts_speaks_and_ends() {
     while let Some(line) = stream.next() {
         assert!(line["type"].is_string(), "{line}");
     }
+    daemon.restart(&["--source", "simulate:calm"]);
+    daemon.wait_for_log("stopped");
+    assert!(is(&daemon.stream().next().unwrap(), "hello"));
 }

@@ -1,7 +1,7 @@
 use clap::Parser;
 
 use super::*;
-use crate::output::store::{EventRow, Incident, PeakRow, TierTimes};
+use crate::output::store::{EventRow, Incident, PeakRow, TierSteps, TierTimes};
 use crate::sample::{Sample, Stress};
 use crate::wire::{CulpritLine, SampleLine};
 
@@ -45,6 +45,8 @@ fn pause(id: EventId) -> StoredEvent {
                 evidence: "pageins 3/s → 840/s".into(),
             }],
             incident: Incident::default(),
+            episode: None,
+            steps: TierSteps::default(),
         },
         samples: 300,
         status: Status::Unreviewed,

@@ -4,7 +4,7 @@ use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 
 use super::query::{Capture, StoredEvent};
-use super::row::{EventRow, Incident, Interruption, Kind, PeakRow, Status, TierTimes};
+use super::row::{EventRow, Incident, Interruption, Kind, PeakRow, Status, StepColumn, TierSteps, TierTimes};
 use crate::event::Verdict;
 use crate::sample::{Factor, Stress, Tier, Top};
 use crate::wire::{self, CulpritLine, MetricsLine, SampleLine, StressLine, TopLine};
@@ -71,6 +71,7 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
         _ => None,
     };
     let incident: Vec<u8> = row.get("incident")?;
+    let steps: Json<Vec<StepColumn<'static>>> = row.get("tier_changes")?;
     Ok(StoredEvent {
         row: EventRow {
             id: count(row.get("id")?),
@@ -87,6 +88,11 @@ pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
             tiers,
             culprits: row.get::<_, Json<Vec<CulpritLine<'static>>>>("culprits")?.0,
             incident: Incident::try_from(incident.as_slice()).unwrap_or_default(),
+            episode: row.get::<_, Option<i64>>("episode")?.map(count),
+            steps: TierSteps {
+                kept: steps.0.iter().filter_map(StepColumn::step).collect(),
+                dropped: row.get("tier_changes_dropped")?,
+            },
         },
         samples: count(row.get("samples")?),
         status: row.get::<_, Named<Status>>("status")?.0,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::outbox::Exports;
 use super::query::{QueryError, Reader};
 use super::row::Kind;
 use crate::event::EventId;
@@ -49,6 +50,8 @@ pub struct Summary {
     pub last_pause: Option<(EventId, i64, f64)>,
     /// The last 24 hours.
     pub day: DaySummary,
+    /// How the export to OpenTelemetry stands.
+    pub exports: Exports,
 }
 
 /// The last 24 hours.
@@ -186,6 +189,6 @@ impl Reader {
             Err(rusqlite::Error::QueryReturnedNoRows) => None,
             other => Some(self.wrap(other)?),
         };
-        Ok(Summary { last_pause, day })
+        Ok(Summary { last_pause, day, exports: self.exports()? })
     }
 }

@@ -10,6 +10,7 @@
 mod column;
 mod describe;
 mod history;
+mod outbox;
 mod query;
 mod queue;
 mod recorder;
@@ -26,18 +27,21 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 pub use crate::config::Retention;
+use crate::output::otlp::OtlpStats;
 pub use history::{Bucket, DaySummary, Summary};
+pub use outbox::{Export, Exports, Outgoing, is_exported};
 pub use query::{Capture, EventJson, Filter, Order, QueryError, Reader, StoredEvent, mark, open_for_pruning};
 pub use queue::{Full, LastSeen, MAX_EVENTS, MAX_SAMPLES, Write};
 pub use recorder::Recorder;
 pub use recover::{EVENTS_DIRECTORY, Recovered};
 pub use retention::{Pruned, Pruning, UNREVIEWED_ELEVATED_DAYS, plan as plan_pruning};
-pub use row::{EventRow, Incident, Interruption, Kind, PeakRow, Status, TierTimes};
+pub use row::{EventRow, Incident, Interruption, Kind, PeakRow, Status, TierStep, TierSteps, TierTimes};
 pub use schema::{APPLICATION_ID, FILE_NAME, VERSION};
-pub use thread::{Opened, Store};
+pub use thread::{Marker, Opened, Store};
 
 /// What the store is opened with.
 #[derive(Clone, Debug)]
@@ -52,6 +56,19 @@ pub struct Options {
     pub retention: Retention,
     /// Yields an incident; [`random_incident`] but in tests.
     pub random: fn() -> Incident,
+    /// What is done for the OpenTelemetry outbox.
+    pub outbox: Outbox,
+}
+
+/// What the store does for the OpenTelemetry outbox.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    /// An endpoint is set: events that end are to be exported.
+    pub wanted: bool,
+    /// Rung after a commit that left something to export.
+    pub bell: Arc<tokio::sync::Notify>,
+    /// The store keeps `outbox_spans`, the others are the outbox's own.
+    pub stats: Arc<OtlpStats>,
 }
 
 /// Counters and states of the store. The writer's thread writes them, any thread reads them.

@@ -295,7 +295,11 @@ impl Reader {
         self.wrap(self.query(&sql, rusqlite::params_from_iter(parameters)))
     }
 
-    fn query(&self, sql: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<Vec<StoredEvent>> {
+    pub(super) fn query(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> rusqlite::Result<Vec<StoredEvent>> {
         self.connection.prepare(sql)?.query_map(parameters, read_event)?.collect()
     }
 

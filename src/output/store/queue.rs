@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tokio::sync::oneshot;
 
-use super::row::{EventRow, TierTimes};
+use super::outbox::Mark;
+use super::row::{EventRow, TierSteps, TierTimes};
 use crate::event::EventId;
 use crate::sample::Sample;
 
@@ -31,7 +32,7 @@ pub enum Write {
 }
 
 /// A sign of life of an open episode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastSeen {
     /// The episode.
     pub event: EventId,
@@ -39,6 +40,8 @@ pub struct LastSeen {
     pub time_ns: i64,
     /// Time in each tier so far.
     pub tiers: TierTimes,
+    /// The changes of tier so far.
+    pub steps: TierSteps,
 }
 
 /// Nothing more is taken: the writer has been unable to write for long. Counted in `StoreStats`.
@@ -59,6 +62,8 @@ pub(super) struct Queue {
     pub(super) events: VecDeque<Pending>,
     pub(super) samples: VecDeque<(EventId, Box<[Sample]>)>,
     pub(super) last_seen: BTreeMap<EventId, LastSeen>,
+    /// What became of exports. Bounded by who asks: the outbox waits for each answer.
+    pub(super) marks: Vec<Mark>,
     sample_count: usize,
     /// Samples dropped since this was last taken.
     pub(super) dropped_samples: u64,
@@ -67,7 +72,10 @@ pub(super) struct Queue {
 impl Queue {
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.samples.is_empty() && self.last_seen.is_empty()
+        self.events.is_empty()
+            && self.samples.is_empty()
+            && self.last_seen.is_empty()
+            && self.marks.is_empty()
     }
 
     /// Enters a write. A newer version of an event takes the place of the one that waits.
@@ -144,6 +152,7 @@ impl Queue {
         self.sample_count = self.samples.iter().map(|(_, chunk)| chunk.len()).sum();
         self.dropped_samples += newer.dropped_samples;
         self.last_seen.extend(newer.last_seen);
+        self.marks.extend(newer.marks);
         self.bound_samples();
         lost
     }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::queue::{LastSeen, Write};
-use super::row::{EventRow, Incident, TierTimes};
-use crate::event::{Episode, EventId, Gap, Notice, Verdict};
+use super::row::{EventRow, Incident, TierSteps, TierTimes};
+use crate::event::{Episode, EventId, Gap, Notice, TierChange, Verdict};
 use crate::sample::{Sample, Tier};
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -79,6 +79,7 @@ struct Open {
     chunk: Vec<Sample>,
     chunk_ns: u64,
     unseen_ns: u64,
+    steps: TierSteps,
 }
 
 impl Open {
@@ -89,6 +90,13 @@ impl Open {
             elevated_ns: (before + self.since_ns).saturating_sub(self.critical_ns),
             critical_ns: self.critical_ns,
         }
+    }
+
+    /// Tells that it goes on.
+    fn seen(&mut self, time_ns: i64, out: &mut Vec<Write>) {
+        self.unseen_ns = 0;
+        let steps = self.steps.clone();
+        out.push(Write::LastSeen(LastSeen { event: self.id, time_ns, tiers: self.tiers(), steps }));
     }
 
     fn flush(&mut self, out: &mut Vec<Write>) {
@@ -125,7 +133,7 @@ impl Open {
 ///
 /// A sample comes before the notices that it causes. What is written: an episode's row at each notice of it;
 /// in CRITICAL every sample, a second at a time; in ELEVATED the sample of each new peak; the opening step's
-/// sample; a sign of life every 5 s; of a pause the ring.
+/// sample; a sign of life every 5 s and at each change of tier; of a pause the ring.
 #[derive(Debug)]
 pub struct Recorder {
     ring: Ring,
@@ -170,16 +178,14 @@ impl Recorder {
         open.tier = sample.tier;
         open.store(sample, out);
         if open.unseen_ns >= LAST_SEEN_NS {
-            open.unseen_ns = 0;
-            let seen = LastSeen { event: open.id, time_ns: sample.time_ns, tiers: open.tiers() };
-            out.push(Write::LastSeen(seen));
+            open.seen(sample.time_ns, out);
         }
     }
 
     /// Takes a notice.
     pub fn notice(&mut self, notice: &Notice, out: &mut Vec<Write>) {
         match notice {
-            Notice::Tier(_) => {}
+            Notice::Tier(change) => self.tier(change, out),
             Notice::Gap(gap) => self.gap(gap, out),
             Notice::EpisodeOpened(episode) => self.opened(episode, out),
             Notice::EpisodeChanged(episode) | Notice::EpisodeClosed(episode) => self.changed(episode, out),
@@ -223,8 +229,10 @@ impl Recorder {
             chunk: Vec::new(),
             chunk_ns: 0,
             unseen_ns: 0,
+            steps: TierSteps::default(),
         };
-        let row = EventRow::from_episode(episode, incident, open.opened_ns, open.tiers());
+        let row =
+            EventRow::from_episode(episode, incident, open.opened_ns, open.tiers(), TierSteps::default());
         out.push(Write::Event(Box::new(row)));
         if let Some(sample) = last {
             open.store(sample, out);
@@ -240,11 +248,20 @@ impl Recorder {
         let last_seen_ns = self.ring.samples.back().map_or(episode.started_ns, |sample| sample.time_ns);
         let Some(open) = &mut self.open else { return };
         open.started_ns = episode.started_ns;
-        let row = EventRow::from_episode(episode, open.incident, last_seen_ns, open.tiers());
+        let row =
+            EventRow::from_episode(episode, open.incident, last_seen_ns, open.tiers(), open.steps.clone());
         out.push(Write::Event(Box::new(row)));
         if episode.ended_ns.is_some() {
             open.flush(out);
             self.open = None;
+        }
+    }
+
+    /// A change of tier goes into its episode's row with a sign of life of its own: a kill loses none.
+    fn tier(&mut self, change: &TierChange, out: &mut Vec<Write>) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.id == change.episode) {
+            open.steps.push(change);
+            open.seen(change.time_ns, out);
         }
     }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::row::{EventRow, Incident, Interruption, Kind};
+use super::outbox;
+use super::row::{EventRow, Incident, Interruption, Kind, TierSteps};
 use super::statement::{self, Upsert};
 use crate::event::EventId;
 
@@ -38,6 +39,8 @@ pub(super) struct Present<'a> {
     /// Incidents of the open rows that are this run's.
     pub(super) ours: &'a [Incident],
     pub(super) random: fn() -> Incident,
+    /// What ends here is to be exported.
+    pub(super) export: bool,
 }
 
 struct DeadRun {
@@ -67,7 +70,7 @@ pub(super) fn recover(
         Some(run) if rebooted(run) => Interruption::Reboot,
         _ => Interruption::Restart,
     };
-    let interrupted = close_open_rows(&transaction, present.ours, why)?;
+    let interrupted = close_open_rows(&transaction, present, why)?;
 
     let mut next = highest_id(&transaction)? + 1;
     let mut outages = Vec::new();
@@ -79,7 +82,7 @@ pub(super) fn recover(
         )?;
         if outage {
             let row = outage_row(next, run.last_alive, present);
-            if statement::upsert(&transaction, &row)? != Upsert::Taken {
+            if statement::upsert(&transaction, &row, present.export)? != Upsert::Taken {
                 outages.push(row);
                 next += 1;
             }
@@ -105,10 +108,10 @@ fn dead_runs(transaction: &Transaction<'_>, ours: Option<i64>) -> rusqlite::Resu
         .collect()
 }
 
-/// Closes open rows that are not `ours` at the last time they were known to go on.
+/// Closes open rows that are not ours at the last time they were known to go on.
 fn close_open_rows(
     transaction: &Transaction<'_>,
-    ours: &[Incident],
+    present: &Present<'_>,
     why: Interruption,
 ) -> rusqlite::Result<usize> {
     let open: Vec<(i64, Vec<u8>)> = transaction
@@ -117,15 +120,16 @@ fn close_open_rows(
         .collect::<rusqlite::Result<_>>()?;
     let mut closed = 0;
     for (id, incident) in open {
-        if ours.iter().any(|ours| ours.as_slice() == incident) {
+        if present.ours.iter().any(|ours| ours.as_slice() == incident) {
             continue;
         }
         // The time in the tiers is time awake; a clock that was set back yields no negative duration.
         closed += transaction.execute(
             "UPDATE events SET ended_at = max(last_seen, started_at), interrupted = ?2,
-                 duration_s = coalesce(elevated_s + critical_s, max(last_seen - started_at, 0) / 1e9)
+                 duration_s = coalesce(elevated_s + critical_s, max(last_seen - started_at, 0) / 1e9),
+                 export = coalesce(export, ?3)
              WHERE id = ?1",
-            params![id, why.as_str()],
+            params![id, why.as_str(), present.export.then_some(outbox::PENDING)],
         )?;
     }
     Ok(closed)
@@ -152,6 +156,8 @@ fn outage_row(id: EventId, last_alive_ns: i64, present: &Present<'_>) -> EventRo
         tiers: None,
         culprits: Vec::new(),
         incident: (present.random)(),
+        episode: None,
+        steps: TierSteps::default(),
     }
 }
 

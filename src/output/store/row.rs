@@ -1,6 +1,8 @@
 //! An event as it is stored: one row of `events`.
 
-use crate::event::{Culprit, Episode, EventId, Gap, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Culprit, Episode, EventId, Gap, TierChange, Verdict};
 use crate::sample::{Stress, Tier, Top};
 use crate::wire::CulpritLine;
 
@@ -126,6 +128,71 @@ pub struct TierTimes {
     pub critical_ns: u64,
 }
 
+/// A change of tier in an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierStep {
+    /// When, Unix ns.
+    pub time_ns: i64,
+    /// The tier before.
+    pub from: Tier,
+    /// The tier after.
+    pub to: Tier,
+    /// The stress score then, points.
+    pub stress: u8,
+}
+
+/// The changes of tier of an episode, oldest first; bounded, as an hour on a threshold has hundreds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TierSteps {
+    /// The first [`TierSteps::MOST`].
+    pub kept: Vec<TierStep>,
+    /// How many came after those.
+    pub dropped: u32,
+}
+
+impl TierSteps {
+    /// As many as a span takes events.
+    pub const MOST: usize = 128;
+
+    /// Adds a change.
+    pub fn push(&mut self, change: &TierChange) {
+        if self.kept.len() < Self::MOST {
+            let &TierChange { time_ns, from, to, stress, .. } = change;
+            self.kept.push(TierStep { time_ns, from, to, stress });
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+}
+
+/// A [`TierStep`] as the column has it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StepColumn<'a> {
+    time: i64,
+    from: std::borrow::Cow<'a, str>,
+    to: std::borrow::Cow<'a, str>,
+    stress: u8,
+}
+
+impl From<&TierStep> for StepColumn<'_> {
+    fn from(step: &TierStep) -> Self {
+        Self {
+            time: step.time_ns,
+            from: step.from.as_str().into(),
+            to: step.to.as_str().into(),
+            stress: step.stress,
+        }
+    }
+}
+
+impl StepColumn<'_> {
+    /// The step; `None` where a tier is none.
+    pub(super) fn step(&self) -> Option<TierStep> {
+        let (from, to) = (Tier::parse(&self.from)?, Tier::parse(&self.to)?);
+        Some(TierStep { time_ns: self.time, from, to, stress: self.stress })
+    }
+}
+
 /// What the daemon writes of an event. A person's marks (`status`, `note`) are not in it: writing a newer
 /// version of a row leaves them alone.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +226,10 @@ pub struct EventRow {
     pub culprits: Vec<CulpritLine<'static>>,
     /// The trace it belongs to.
     pub incident: Incident,
+    /// The episode that a gap fell into.
+    pub episode: Option<EventId>,
+    /// The changes of tier; of an episode only.
+    pub steps: TierSteps,
 }
 
 fn lines(culprits: &[Culprit]) -> Vec<CulpritLine<'static>> {
@@ -189,6 +260,8 @@ impl EventRow {
             tiers: None,
             culprits: lines(&gap.culprits),
             incident,
+            episode: gap.episode,
+            steps: TierSteps::default(),
         })
     }
 
@@ -201,6 +274,7 @@ impl EventRow {
         incident: Incident,
         last_seen_ns: i64,
         mut tiers: TierTimes,
+        steps: TierSteps,
     ) -> Self {
         if let Some(duration) = episode.duration_ns {
             tiers.critical_ns = tiers.critical_ns.min(duration);
@@ -227,6 +301,8 @@ impl EventRow {
             tiers: Some(tiers),
             culprits: lines(&peak.culprits),
             incident,
+            episode: None,
+            steps,
         }
     }
 

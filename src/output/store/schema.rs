@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 pub const FILE_NAME: &str = "data.db";
 
 /// The version of this schema (`PRAGMA user_version`). A file of another one is moved aside.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// Says that a SQLite file is ours (`PRAGMA application_id`): "pmon".
 pub const APPLICATION_ID: i64 = 0x706d_6f6e;
@@ -44,9 +44,15 @@ CREATE TABLE events (
     status TEXT NOT NULL DEFAULT 'unreviewed',
     note TEXT,
     incident BLOB NOT NULL,
+    episode INTEGER,
+    tier_changes TEXT NOT NULL DEFAULT '[]',
+    tier_changes_dropped INTEGER NOT NULL DEFAULT 0,
+    export TEXT,
     forensics TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 CREATE INDEX events_started_at ON events (started_at);
+CREATE INDEX events_episode ON events (episode) WHERE episode IS NOT NULL;
+CREATE INDEX events_outbox ON events (ended_at, id) WHERE export = 'pending';
 
 CREATE TABLE event_samples (
     id INTEGER PRIMARY KEY,

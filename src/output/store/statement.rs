@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
+use super::outbox::{self, is_exported};
 use super::queue::LastSeen;
-use super::row::EventRow;
+use super::row::{EventRow, StepColumn, TierSteps};
 use crate::event::EventId;
 use crate::sample::{Factor, Sample, Stress};
 use crate::wire::{SampleLine, TopLine};
@@ -41,9 +42,15 @@ impl serde::Serialize for Factors {
     }
 }
 
+/// The changes of tier, as JSON.
+fn steps(steps: &TierSteps) -> String {
+    json(&steps.kept.iter().map(StepColumn::from).collect::<Vec<_>>())
+}
+
 /// Writes an event, or brings it up to date. A row with the same id and another incident is another event's.
-/// A person's marks and the captures stay as they are.
-pub(super) fn upsert(connection: &Connection, row: &EventRow) -> rusqlite::Result<Upsert> {
+/// A person's marks and the captures stay as they are. With `export`, one that has ended is to be exported,
+/// unless that is done already.
+pub(super) fn upsert(connection: &Connection, row: &EventRow, export: bool) -> rusqlite::Result<Upsert> {
     let peak = row.peak.as_ref();
     let known: Option<bool> = connection
         .prepare_cached("SELECT incident = ?2 FROM events WHERE id = ?1")?
@@ -56,10 +63,10 @@ pub(super) fn upsert(connection: &Connection, row: &EventRow) -> rusqlite::Resul
         .prepare_cached(
             "INSERT INTO events (id, kind, verdict, certain, started_at, ended_at, last_seen, duration_s,
                  interrupted, continued, peak_at, peak_stress, peak_tier, peak_top, factors, culprits,
-                 elevated_s, critical_s, incident)
+                 elevated_s, critical_s, incident, episode, tier_changes, tier_changes_dropped, export)
              VALUES (:id, :kind, :verdict, :certain, :started_at, :ended_at, :last_seen, :duration_s,
                  :interrupted, :continued, :peak_at, :peak_stress, :peak_tier, :peak_top, :factors, :culprits,
-                 :elevated_s, :critical_s, :incident)
+                 :elevated_s, :critical_s, :incident, :episode, :tier_changes, :tier_changes_dropped, :export)
              ON CONFLICT (id) DO UPDATE SET
                  verdict = excluded.verdict, certain = excluded.certain, started_at = excluded.started_at,
                  ended_at = excluded.ended_at, last_seen = excluded.last_seen,
@@ -67,7 +74,9 @@ pub(super) fn upsert(connection: &Connection, row: &EventRow) -> rusqlite::Resul
                  continued = excluded.continued, peak_at = excluded.peak_at,
                  peak_stress = excluded.peak_stress, peak_tier = excluded.peak_tier,
                  peak_top = excluded.peak_top, factors = excluded.factors, culprits = excluded.culprits,
-                 elevated_s = excluded.elevated_s, critical_s = excluded.critical_s",
+                 elevated_s = excluded.elevated_s, critical_s = excluded.critical_s,
+                 tier_changes = excluded.tier_changes, tier_changes_dropped = excluded.tier_changes_dropped,
+                 export = coalesce(export, excluded.export)",
         )?
         .execute(named_params! {
             ":id": column(row.id),
@@ -89,6 +98,10 @@ pub(super) fn upsert(connection: &Connection, row: &EventRow) -> rusqlite::Resul
             ":elevated_s": row.tiers.map(|tiers| seconds(tiers.elevated_ns)),
             ":critical_s": row.tiers.map(|tiers| seconds(tiers.critical_ns)),
             ":incident": row.incident.as_slice(),
+            ":episode": row.episode.map(column),
+            ":tier_changes": steps(&row.steps),
+            ":tier_changes_dropped": row.steps.dropped,
+            ":export": (export && !row.is_open() && is_exported(row.kind)).then_some(outbox::PENDING),
         })?;
     Ok(if known.is_some() { Upsert::Updated } else { Upsert::New })
 }
@@ -167,13 +180,16 @@ pub(super) fn insert_sample(
 pub(super) fn last_seen(connection: &Connection, id: EventId, seen: &LastSeen) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "UPDATE events SET last_seen = ?2, elevated_s = ?3, critical_s = ?4
+            "UPDATE events SET last_seen = ?2, elevated_s = ?3, critical_s = ?4, tier_changes = ?5,
+                 tier_changes_dropped = ?6
              WHERE id = ?1 AND ended_at IS NULL",
         )?
         .execute(params![
             column(id),
             seen.time_ns,
             seconds(seen.tiers.elevated_ns),
-            seconds(seen.tiers.critical_ns)
+            seconds(seen.tiers.critical_ns),
+            steps(&seen.steps),
+            seen.steps.dropped
         ])
 }

@@ -1,6 +1,6 @@
 //! What the store's tests share.
 
-use super::row::{EventRow, TierTimes};
+use super::row::{EventRow, TierSteps, TierTimes};
 use crate::event::{Episode, EventId, Peak};
 use crate::sample::{Name, Sample, Stress, Tier, Top};
 
@@ -59,7 +59,13 @@ pub(super) fn episode(id: EventId, total: u8, started_ns: i64) -> Episode {
 
 /// An open episode's row.
 pub(super) fn episode_row(id: EventId, total: u8) -> EventRow {
-    EventRow::from_episode(&episode(id, total, T0), incident(id), T0, TierTimes::default())
+    EventRow::from_episode(
+        &episode(id, total, T0),
+        incident(id),
+        T0,
+        TierTimes::default(),
+        TierSteps::default(),
+    )
 }
 
 /// An incident of that number.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::outbox::{Export, Mark};
 use super::queue::{Full, Queue, Write};
 use super::recover::{self, Recovered};
-use super::row::EventRow;
+use super::row::{EventRow, Incident};
 use super::writer::Writer;
 use super::{Options, StoreStats};
 use crate::clock;
@@ -144,6 +145,12 @@ impl Store {
         if state.recovered.is_empty() { None } else { Some(state.recovered.remove(0)) }
     }
 
+    /// A handle that marks events as exported; it does not keep the store open.
+    #[must_use]
+    pub fn marker(&self) -> Marker {
+        Marker { shared: Arc::clone(&self.shared) }
+    }
+
     /// The store's counters.
     #[must_use]
     pub fn stats(&self) -> Arc<StoreStats> {
@@ -166,6 +173,24 @@ impl Store {
             let _ = thread.join();
         }
         finished && self.shared.lock().queue.is_empty()
+    }
+}
+
+/// Marks events as exported or refused, through the writer's queue.
+#[derive(Clone, Debug)]
+pub struct Marker {
+    shared: Arc<Shared>,
+}
+
+impl Marker {
+    /// Says what became of the export of these events. The answer comes after the commit, and after the commit
+    /// of all that was handed over before; whoever asks waits for it before asking again.
+    #[must_use]
+    pub fn mark(&self, events: Vec<(EventId, Incident)>, export: Export) -> oneshot::Receiver<()> {
+        let (ack, answer) = oneshot::channel();
+        self.shared.lock().queue.marks.push(Mark { events, export, ack });
+        self.shared.wake.notify_one();
+        answer
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
+use super::outbox;
 use super::queue::Queue;
 use super::recover::{self, Present, Recovered};
 use super::retention::{self, Pruning};
@@ -168,6 +169,7 @@ impl Writer {
         // The work comes first: retention and signs of life can wait.
         self.write_events(work)?;
         self.write_samples(work)?;
+        self.write_marks(work)?;
         if now.awake_ns >= self.alive_at_ns {
             self.alive(now)?;
         }
@@ -223,6 +225,7 @@ impl Writer {
         };
         self.run = Some(run);
         database.journal = schema::journal(&self.directory.join(FILE_NAME));
+        self.options.outbox.ring(&database.connection);
         self.database = Some(database);
         self.recovered.push(recovered);
         self.stats.open.store(true, Relaxed);
@@ -241,12 +244,13 @@ impl Writer {
             run: self.run,
             ours: &ours,
             random: self.options.random,
+            export: self.options.outbox.wanted,
         };
         let (run, mut recovered) = recover::recover(connection, &present)?;
         let directory = recover::highest_directory(&self.directory);
         recovered.next_event_id = recovered.next_event_id.max(directory + 1);
         for row in self.open_rows.values() {
-            statement::upsert(connection, row)?;
+            statement::upsert(connection, row, false)?;
         }
         Ok((run, recovered))
     }
@@ -258,6 +262,7 @@ impl Writer {
         let directory = recover::highest_directory(&self.directory);
         let highest_waiting = work.events.iter().map(|pending| pending.row.id).max().unwrap_or(0);
         let mut renamed = self.renamed.clone();
+        let export = self.options.outbox.wanted;
         let connection = self.connection()?;
         full_sync(connection, true)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -266,13 +271,17 @@ impl Writer {
         for pending in &work.events {
             let mut row = (*pending.row).clone();
             row.id = renamed.get(&row.id).copied().unwrap_or(row.id);
-            let mut outcome = statement::upsert(&transaction, &row)?;
+            row.episode = row.episode.map(|id| renamed.get(&id).copied().unwrap_or(id));
+            let mut outcome = statement::upsert(&transaction, &row, export)?;
             if outcome == Upsert::Taken {
                 let taken = row.id;
                 row.id = recover::highest_id(&transaction)?.max(directory).max(highest_waiting) + 1;
                 tracing::warn!(id = taken, given = row.id, "an event's number was taken: it got another");
                 renamed.insert(taken, row.id);
-                outcome = statement::upsert(&transaction, &row)?;
+                outcome = statement::upsert(&transaction, &row, export)?;
+            }
+            if export && outcome == Upsert::New {
+                outbox::send_episode_again(&transaction, &row)?;
             }
             new += u64::from(outcome == Upsert::New);
             written.push(row);
@@ -282,6 +291,9 @@ impl Writer {
             renamed.pop_first();
         }
         self.renamed = renamed;
+        if let Some(database) = &self.database {
+            self.options.outbox.ring(&database.connection);
+        }
         self.stats.events_stored.fetch_add(new, Relaxed);
         for (pending, row) in work.events.drain(..).zip(written) {
             for ack in pending.acks {
@@ -322,10 +334,18 @@ impl Writer {
             if let Some(row) = self.open_rows.get_mut(&seen.event) {
                 row.last_seen_ns = seen.time_ns;
                 row.tiers = Some(seen.tiers);
+                row.steps.clone_from(&seen.steps);
             }
         }
         work.clear_samples();
         Ok(())
+    }
+
+    fn write_marks(&mut self, work: &mut Queue) -> Result<(), Failure> {
+        let Some(database) = self.database.as_mut().filter(|_| !work.marks.is_empty()) else { return Ok(()) };
+        // A mark that a power cut takes back costs a repeat of the same span.
+        full_sync(&database.connection, false)?;
+        Ok(self.options.outbox.write_marks(&mut database.connection, &mut work.marks)?)
     }
 
     fn alive(&mut self, now: Stamp) -> Result<(), Failure> {
@@ -337,6 +357,10 @@ impl Writer {
             .execute(params![run, now.unix_ns])?;
         let used = retention::used_bytes(connection)?;
         let due = retention::due(connection, now.unix_ns)?;
+        if let Some(database) = &self.database {
+            // A person's `prune` may have taken some.
+            self.options.outbox.count(&database.connection)?;
+        }
         self.alive_at_ns = now.awake_ns + ALIVE_NS;
         let size = std::fs::metadata(self.directory.join(FILE_NAME)).map_or(0, |metadata| metadata.len());
         self.stats.size_bytes.store(size, Relaxed);
@@ -355,7 +379,13 @@ impl Writer {
     fn prune(&mut self, now: Stamp) -> Result<(), Failure> {
         let (Some(pruning), Some(database)) = (&mut self.pruning, &mut self.database) else { return Ok(()) };
         full_sync(&database.connection, false)?;
-        if pruning.step(&mut database.connection)? {
+        let waited = outbox::waiting(&database.connection)?;
+        let more = pruning.step(&mut database.connection)?;
+        let unsent = waited.saturating_sub(self.options.outbox.count(&database.connection)?);
+        if unsent > 0 {
+            tracing::warn!(unsent, "events went (retention) before a collector took them");
+        }
+        if more {
             return Ok(());
         }
         let pruned = pruning.pruned();
@@ -445,6 +475,10 @@ impl Writer {
 
 #[cfg(test)]
 impl Writer {
+    pub(super) fn outbox(&self) -> &super::Outbox {
+        &self.options.outbox
+    }
+
     /// Lets the database grow by so many pages, as a full disk would.
     pub(super) fn limit_pages(&mut self, more: Option<i64>) {
         let connection = &self.database.as_ref().unwrap().connection;

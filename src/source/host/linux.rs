@@ -93,6 +93,23 @@ pub fn boot_id() -> Option<String> {
     Some(id.trim().to_owned())
 }
 
+/// The distribution's version (os-release(5)), as "12"; the kernel's release where it has none.
+#[must_use]
+pub fn os_version() -> Option<String> {
+    let release =
+        ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
+    release.as_deref().and_then(version_id).or_else(|| {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+        Some(release.trim().to_owned()).filter(|release| !release.is_empty())
+    })
+}
+
+fn version_id(os_release: &str) -> Option<String> {
+    let value = os_release.lines().find_map(|line| line.strip_prefix("VERSION_ID="))?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
 /// The first field of /proc/loadavg.
 fn load(text: &[u8]) -> Option<f64> {
     let end = memchr::memchr(b' ', text)?;

@@ -51,6 +51,12 @@ pub fn boot_id() -> Option<String> {
     text(c"kern.bootsessionuuid")
 }
 
+/// The system's version, as "15.1".
+#[must_use]
+pub fn os_version() -> Option<String> {
+    text(c"kern.osproductversion")
+}
+
 fn load() -> Option<f64> {
     let mut loads = [0.0; 1];
     // SAFETY: the array holds as many loads as are asked for.

@@ -1,6 +1,6 @@
 //! The fast path: what the host says at any time without a sampler, and what is known of the machine.
 //!
-//! The same shape on both systems: [`Host`], [`info`], [`boot_id`].
+//! The same shape on both systems: [`Host`], [`info`], [`boot_id`], [`os_version`].
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -10,9 +10,9 @@ mod macos;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::info_of;
 #[cfg(target_os = "linux")]
-pub use linux::{Host, boot_id, info};
+pub use linux::{Host, boot_id, info, os_version};
 #[cfg(target_os = "macos")]
-pub use macos::{Host, boot_id, info};
+pub use macos::{Host, boot_id, info, os_version};
 
 /// The host's name; empty where it has none.
 #[must_use]
@@ -49,5 +49,6 @@ mod tests {
         assert_eq!(boot_id(), boot_id());
         assert!(info().boot_time_s.is_some_and(|time| time > 0));
         assert!(info().os_build.is_some());
+        assert!(os_version().is_some_and(|version| !version.is_empty()));
     }
 }

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::daemon::player::{Player, Step};
 use crate::engine::{Engine, Settings};
 use crate::event::Notice;
-use crate::output::store::{EventRow, Incident, Status, StoredEvent, TierTimes};
+use crate::output::store::{EventRow, Incident, Status, StoredEvent, TierSteps, TierTimes};
 use crate::sample::{Sample, SourceInfo};
 use crate::source::replay::Replay;
 use crate::wire::CulpritLine;
@@ -102,7 +102,8 @@ fn happened(notice: Notice) -> Vec<Fed> {
         }
         Notice::EpisodeOpened(episode) | Notice::EpisodeChanged(episode) | Notice::EpisodeClosed(episode) => {
             let seen_ns = episode.ended_ns.unwrap_or(episode.peak.time_ns);
-            let mut row = EventRow::from_episode(&episode, NO_INCIDENT, seen_ns, TierTimes::default());
+            let (times, steps) = (TierTimes::default(), TierSteps::default());
+            let mut row = EventRow::from_episode(&episode, NO_INCIDENT, seen_ns, times, steps);
             // Nobody has added them up.
             row.tiers = None;
             vec![event(row)]

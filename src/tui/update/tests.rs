@@ -7,7 +7,7 @@ use super::*;
 use crate::config::{Config, Scenario, SourceKind};
 use crate::daemon::player::Player;
 use crate::event::Verdict;
-use crate::output::store::{EventRow, Kind, PeakRow, Status, StoredEvent, TierTimes};
+use crate::output::store::{EventRow, Kind, PeakRow, Status, StoredEvent, TierSteps, TierTimes};
 use crate::sample::{Factor, Metrics, Name, Sample, Stress, Tier};
 use crate::source::replay::Replay;
 use crate::source::simulate::{DEFAULT_START_S, Simulator, SimulatorSettings};
@@ -223,6 +223,8 @@ fn event(id: u64, kind: Kind, started_s: i64, duration_ms: Option<u64>, status: 
             evidence: "pageins 3/s → 840/s".into(),
         }],
         incident: [7; 16],
+        episode: None,
+        steps: TierSteps::default(),
     };
     StoredEvent { row, samples: 300, status, note: None, forensics: Vec::new() }
 }

@@ -131,7 +131,7 @@ fn readers_say_in_one_line_what_is_wrong_with_the_file() {
     let error = Reader::open(directory.path()).unwrap_err();
     assert!(matches!(error, QueryError::Schema { found: 9, .. }));
     assert!(error.to_string().ends_with(
-        "data.db has schema 9, this program reads schema 1: start the daemon once, it moves the file aside"
+        "data.db has schema 9, this program reads schema 2: start the daemon once, it moves the file aside"
     ));
     std::fs::write(&path, "garbage ".repeat(600)).unwrap();
     assert!(matches!(Reader::open(directory.path()).unwrap_err(), QueryError::Damaged { .. }));

@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod outbox;
 mod recorder;
 mod recovery;
 mod retention;
@@ -18,7 +19,9 @@ use super::queue::{Queue, Write};
 use super::recover::Recovered;
 use super::testing::{SECOND, T0};
 use super::writer::Writer;
-use super::{FILE_NAME, Filter, Options, Reader, Retention, StoreStats, StoredEvent, random_incident};
+use super::{
+    FILE_NAME, Filter, Options, Outbox, Reader, Retention, StoreStats, StoredEvent, random_incident,
+};
 use crate::clock::Stamp;
 use crate::event::EventId;
 
@@ -38,6 +41,7 @@ fn options(started_ns: i64, boot_id: &str) -> Options {
         boot_time_ns: None,
         retention: Retention::default(),
         random: random_incident,
+        outbox: Outbox::default(),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::super::queue::{LastSeen, Write};
-use super::super::row::{Interruption, Kind, TierTimes};
+use super::super::row::{Interruption, Kind, TierSteps, TierTimes};
 use super::super::testing::{SECOND, T0, episode_row};
 use super::*;
 
@@ -9,7 +9,12 @@ fn killed() -> tempfile::TempDir {
     let mut bench = Bench::new(first.path());
     let tiers = TierTimes { elevated_ns: 12_000_000_000, critical_ns: 6_000_000_000 };
     bench.push(Write::Event(Box::new(episode_row(4, 60))));
-    bench.push(Write::LastSeen(LastSeen { event: 4, time_ns: T0 + 20 * SECOND, tiers }));
+    bench.push(Write::LastSeen(LastSeen {
+        event: 4,
+        time_ns: T0 + 20 * SECOND,
+        tiers,
+        steps: TierSteps::default(),
+    }));
     bench.settle();
     bench.pass(30);
     bench.settle();

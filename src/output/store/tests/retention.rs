@@ -1,5 +1,5 @@
 use super::super::queue::Write;
-use super::super::row::{EventRow, Kind, TierTimes};
+use super::super::row::{EventRow, Kind, TierSteps, TierTimes};
 use super::super::testing::{SECOND, T0, episode, incident, sample, tier};
 use super::super::{Pruned, Pruning, Status, mark, open_for_pruning, plan_pruning};
 use super::*;
@@ -12,7 +12,8 @@ fn old(id: EventId, kind: Kind, total: u8, days: i64) -> EventRow {
     let mut closed = episode(id, total, start);
     closed.ended_ns = Some(start);
     closed.duration_ns = Some(0);
-    let mut row = EventRow::from_episode(&closed, incident(id), start, TierTimes::default());
+    let mut row =
+        EventRow::from_episode(&closed, incident(id), start, TierTimes::default(), TierSteps::default());
     row.kind = kind;
     row.peak.as_mut().unwrap().tier = tier(total);
     row

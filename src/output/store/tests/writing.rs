@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::super::queue::{LastSeen, Write};
-use super::super::row::{EventRow, Kind, TierTimes};
+use super::super::row::{EventRow, Kind, TierSteps, TierTimes};
 use super::super::testing::{SECOND, T0, episode, episode_row, incident, sample};
 use super::super::{Filter, Status, mark};
 use super::*;
@@ -91,7 +91,13 @@ fn a_newer_version_of_an_event_leaves_a_persons_marks_alone() {
     closed.ended_ns = Some(T0 + 9 * SECOND);
     closed.duration_ns = Some(10_000_000_000);
     let tiers = TierTimes { elevated_ns: 0, critical_ns: 4_000_000_000 };
-    bench.push(Write::Event(Box::new(EventRow::from_episode(&closed, incident(1), T0, tiers))));
+    bench.push(Write::Event(Box::new(EventRow::from_episode(
+        &closed,
+        incident(1),
+        T0,
+        tiers,
+        TierSteps::default(),
+    ))));
     bench.settle();
     let event = bench.events().remove(0);
     assert_eq!((event.status, event.note.as_deref()), (Status::Pinned, Some("the build")));
@@ -108,15 +114,31 @@ fn a_sign_of_life_reaches_an_open_episode_and_no_closed_one() {
     let mut bench = Bench::new(directory.path());
     let tiers = TierTimes { elevated_ns: 5_000_000_000, critical_ns: 0 };
     bench.push(Write::Event(Box::new(episode_row(1, 20))));
-    bench.push(Write::LastSeen(LastSeen { event: 1, time_ns: T0 + 5 * SECOND, tiers }));
+    bench.push(Write::LastSeen(LastSeen {
+        event: 1,
+        time_ns: T0 + 5 * SECOND,
+        tiers,
+        steps: TierSteps::default(),
+    }));
     bench.settle();
     assert_eq!(bench.events()[0].row.last_seen_ns, T0 + 5 * SECOND);
     assert_eq!(bench.events()[0].row.tiers, Some(tiers));
     let mut closed = episode(1, 20, T0);
     closed.ended_ns = Some(T0 + 7 * SECOND);
     closed.duration_ns = Some(7_000_000_000);
-    bench.push(Write::Event(Box::new(EventRow::from_episode(&closed, incident(1), T0, tiers))));
-    bench.push(Write::LastSeen(LastSeen { event: 1, time_ns: T0 + 60 * SECOND, tiers }));
+    bench.push(Write::Event(Box::new(EventRow::from_episode(
+        &closed,
+        incident(1),
+        T0,
+        tiers,
+        TierSteps::default(),
+    ))));
+    bench.push(Write::LastSeen(LastSeen {
+        event: 1,
+        time_ns: T0 + 60 * SECOND,
+        tiers,
+        steps: TierSteps::default(),
+    }));
     bench.settle();
     assert_eq!(bench.events()[0].row.last_seen_ns, T0 + 7 * SECOND);
 }
@@ -249,7 +271,13 @@ fn history_spreads_tiers_over_the_hours_and_tells_what_nobody_watched() {
     closed.ended_ns = Some(T0 + hour + 100 * SECOND);
     closed.duration_ns = Some(200_000_000_000);
     let tiers = TierTimes { elevated_ns: 0, critical_ns: 50_000_000_000 };
-    bench.push(Write::Event(Box::new(EventRow::from_episode(&closed, incident(1), T0, tiers))));
+    bench.push(Write::Event(Box::new(EventRow::from_episode(
+        &closed,
+        incident(1),
+        T0,
+        tiers,
+        TierSteps::default(),
+    ))));
     bench.push(Write::Event(Box::new(EventRow::from_gap(&pause(2), incident(2)).unwrap())));
     bench.settle();
     bench.pass(5_400);
