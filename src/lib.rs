@@ -9,13 +9,16 @@
 //! Arrows point one way: cli → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
 
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod event;
 pub mod heartbeat;
+pub mod human;
 pub mod output;
 pub mod sample;
 pub mod source;
+pub mod tui;
 pub mod wire;

@@ -63,7 +63,7 @@ pub struct Hello<'a> {
 }
 
 /// Where the tiers begin, in points.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thresholds {
     /// ELEVATED from here.
     pub elevated: u8,
@@ -513,6 +513,20 @@ impl<'a> From<&'a Culprit> for CulpritLine<'a> {
                 .map(|(factor, points)| (Cow::Borrowed(factor.as_str()), points))
                 .collect(),
             evidence: Cow::Owned(culprit.evidence.to_string()),
+        }
+    }
+}
+
+impl CulpritLine<'_> {
+    /// The same, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> CulpritLine<'static> {
+        CulpritLine {
+            pid: self.pid,
+            name: self.name.into_owned().into(),
+            share: self.share,
+            factors: self.factors.into_iter().map(|(f, n)| (f.into_owned().into(), n)).collect(),
+            evidence: self.evidence.into_owned().into(),
         }
     }
 }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{Context, Exit, Failure, table};
+use super::{Context, Exit, Failure};
 use crate::clock;
 use crate::config::{self, Overrides, SourceKind};
 use crate::daemon::player::{Player, Step};
 use crate::engine::Engine;
 use crate::event::{Culprit, Gap, Notice, TierChange};
+use crate::human;
 use crate::sample::{Factor, Reject, Sample, SourceInfo, Tier, printable};
 use crate::source::replay::Replay;
 use crate::wire::{self, IntervalSummary, Message, SourceLine, Summary};
@@ -230,8 +231,8 @@ impl Story {
             self.info.hw_model.map_or_else(|| "an unnamed machine".to_owned(), |name| name.printable());
         let build =
             self.info.os_build.map_or_else(String::new, |name| format!(", build {}", name.printable()));
-        let samples = table::count(self.samples, "sample");
-        writeln!(out, "{samples} of {model}{build}, {}", table::duration(summary.duration_s))?;
+        let samples = human::count(self.samples, "sample");
+        writeln!(out, "{samples} of {model}{build}, {}", human::duration(summary.duration_s))?;
         if let Some(first) = self.first {
             writeln!(out, "from      {}", local(first))?;
         }
@@ -246,7 +247,7 @@ impl Story {
             .into_iter()
             .zip(self.tiers_ns)
             .map(|(tier, ns)| {
-                format!("{} {}", tier.as_str().to_uppercase(), table::duration(wire::ms(ns) / 1_000.0))
+                format!("{} {}", tier.as_str().to_uppercase(), human::duration(wire::ms(ns) / 1_000.0))
             })
             .collect();
         writeln!(out, "tiers     {}", tiers.join(", "))?;
@@ -291,7 +292,7 @@ impl Story {
                 "  {}  {} of {}{doubt}{blamed}",
                 local(gap.started_ns),
                 gap.verdict.as_str(),
-                table::duration(gap.duration_ns as f64 / 1e9)
+                human::duration(gap.duration_ns as f64 / 1e9)
             )?;
         }
         let more = self.gap_counts.values().sum::<u64>().saturating_sub(self.gaps.len() as u64);
@@ -317,7 +318,7 @@ fn culprits(culprits: &[Culprit]) -> String {
 
 /// A time of day for a person, in the local zone.
 fn local(unix_ns: i64) -> String {
-    table::local(unix_ns, "%F %T%.3f", &jiff::tz::TimeZone::system())
+    human::local(unix_ns, "%F %T%.3f", &jiff::tz::TimeZone::system())
 }
 
 /// Intervals, in buckets that are half a percent wide: a recording of any length takes the same room.

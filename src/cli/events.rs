@@ -10,8 +10,9 @@ use jiff::tz::TimeZone;
 
 use super::{Exit, Failure, output, table, when};
 use crate::event::EventId;
+use crate::human;
 use crate::output::store::{self, Filter, Kind, Reader, Status, StoredEvent};
-use crate::sample::{Tier, printable};
+use crate::sample::Tier;
 
 /// Rows of the table unless `--limit` says otherwise.
 const NEWEST: u32 = 20;
@@ -184,47 +185,16 @@ fn write_table(events: &[StoredEvent], zone: &TimeZone, out: &mut dyn Write) -> 
         let peak = event.row.peak.as_ref();
         rows.row(vec![
             event.row.id.to_string(),
-            table::local(event.row.started_ns, "%Y-%m-%d %H:%M:%S", zone),
-            kind(event),
-            length(event),
+            human::local(event.row.started_ns, "%Y-%m-%d %H:%M:%S", zone),
+            event.kind_text(),
+            event.length_text(),
             peak.map_or_else(|| "-".to_owned(), |peak| peak.stress.total().to_string()),
             peak.map_or("-", |peak| peak.tier.as_str()).to_owned(),
             event.status.as_str().to_owned(),
-            culprits(event),
+            event.culprits_text(),
         ]);
     }
     rows.write(out)
-}
-
-/// The kind; where the verdict says more, the verdict; with a question mark where it is not certain.
-fn kind(event: &StoredEvent) -> String {
-    let name = event.row.verdict.map_or(event.row.kind.as_str(), |verdict| verdict.as_str());
-    let doubt = if event.row.certain == Some(false) { "?" } else { "" };
-    format!("{name}{doubt}")
-}
-
-/// How long, as far as it is known: `open` while it goes on, `≤` where only the ends are known.
-fn length(event: &StoredEvent) -> String {
-    let row = &event.row;
-    match (row.duration_ns, row.ended_ns) {
-        (Some(ns), _) => table::duration(ns as f64 / 1e9),
-        (None, Some(end)) => {
-            format!("<= {}", table::duration(end.saturating_sub(row.started_ns) as f64 / 1e9))
-        }
-        (None, None) => "open".to_owned(),
-    }
-}
-
-/// The culprits in a few words: `mds_stores 61 %, kernel_task 12 %`.
-fn culprits(event: &StoredEvent) -> String {
-    let named: Vec<String> = event
-        .row
-        .culprits
-        .iter()
-        .take(3)
-        .map(|culprit| format!("{} {:.0} %", printable(&culprit.name), culprit.share * 100.0))
-        .collect();
-    named.join(", ")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::client::ClientError;
 use crate::config::{ConfigErrors, PathsError};
 
 /// How the program ends, as scripts see it.
@@ -56,12 +57,17 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Exit {
-    /// How the program ends with `error`: a [`Failure`] says so itself, what is wrong with the configuration is
+    /// How the program ends with `error`: a [`Failure`] says so itself, a daemon that does not run has a code of its own, what is wrong with the configuration is
     /// wrong usage, a pipe that its reader closed is no failure at all, and the rest is.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
         if let Some(failure) = error.downcast_ref::<Failure>() {
             failure.exit
+        } else if let Some(error) = error.downcast_ref::<ClientError>() {
+            match error {
+                ClientError::NotRunning(_) => Self::NotRunning,
+                _ => Self::Failed,
+            }
         } else if error.downcast_ref::<ConfigErrors>().is_some()
             || error.downcast_ref::<PathsError>().is_some()
         {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Exit, output, table};
 use crate::clock;
+use crate::human;
 use crate::output::store::{Bucket, Reader};
 use crate::wire::rfc3339;
 
@@ -108,7 +109,7 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
         } else if args.csv {
             write_csv(&buckets, out)
         } else {
-            write_table(&buckets, args.days.is_some(), &zone, table::utf8(), out)
+            write_table(&buckets, args.days.is_some(), &zone, human::utf8(), out)
         }
     })?;
     Ok(Exit::Done.into())
@@ -186,10 +187,10 @@ fn write_table(
         "CRITICAL+ELEVATED",
     ]);
     let count = |count: u64| if count == 0 { "-".to_owned() } else { count.to_string() };
-    let time = |seconds: f64| if seconds <= 0.0 { "-".to_owned() } else { table::duration(seconds) };
+    let time = |seconds: f64| if seconds <= 0.0 { "-".to_owned() } else { human::duration(seconds) };
     for bucket in buckets {
         rows.row(vec![
-            table::local(bucket.start_ns, format, zone),
+            human::local(bucket.start_ns, format, zone),
             count(bucket.pauses),
             time(bucket.paused_s),
             count(bucket.episodes),
@@ -197,20 +198,20 @@ fn write_table(
             time(bucket.elevated_s),
             time(bucket.critical_s),
             time(bucket.unwatched_s),
-            table::bar(bucket.critical_s, bucket.elevated_s, most, 24, utf8),
+            human::bar(bucket.critical_s, bucket.elevated_s, most, 24, utf8),
         ]);
     }
     rows.write(out)?;
     let sum = |of: fn(&Bucket) -> u64| buckets.iter().map(of).sum::<u64>();
-    let total = |of: fn(&Bucket) -> f64| table::duration(buckets.iter().map(of).sum());
+    let total = |of: fn(&Bucket) -> f64| human::duration(buckets.iter().map(of).sum());
     writeln!(
         out,
         "Together: {} ({} lost), {}, {}, {}; {} watched, {} unwatched.",
-        table::count(sum(|bucket| bucket.pauses), "pause"),
+        human::count(sum(|bucket| bucket.pauses), "pause"),
         total(|bucket| bucket.paused_s),
-        table::count(sum(|bucket| bucket.stalls), "stall"),
-        table::count(sum(|bucket| bucket.outages), "outage"),
-        table::count(sum(|bucket| bucket.episodes), "episode"),
+        human::count(sum(|bucket| bucket.stalls), "stall"),
+        human::count(sum(|bucket| bucket.outages), "outage"),
+        human::count(sum(|bucket| bucket.episodes), "episode"),
         total(|bucket| bucket.watched_s),
         total(|bucket| bucket.unwatched_s),
     )

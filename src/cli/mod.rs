@@ -5,7 +5,6 @@
 pub mod analyze;
 pub mod completions;
 pub mod config;
-mod connect;
 pub mod daemon;
 pub mod events;
 mod exit;
@@ -16,6 +15,7 @@ pub mod simulate;
 pub mod status;
 pub mod stream;
 pub mod table;
+pub mod tui;
 pub mod when;
 
 use std::io::Write;
@@ -41,6 +41,7 @@ configuration has a default, and the file need not exist.
 Examples:
   pause-monitor daemon                watch this machine, until Ctrl-C
   pause-monitor status                is it well, and when was the last pause?
+  pause-monitor tui                   the dashboard: what is building up, live
   pause-monitor events                what is on record
   pause-monitor events show 8         the story of one event
   pause-monitor history --days 7      pauses and time in each tier, by day
@@ -92,6 +93,7 @@ enum Command {
     Events(Box<events::Args>),
     History(history::Args),
     Stream(stream::Args),
+    Tui(tui::Args),
     Analyze(analyze::Args),
     Simulate(simulate::Args),
     Prune(prune::Args),
@@ -109,6 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Events(args) => events::run(args, &context),
         Command::History(args) => history::run(args, &context),
         Command::Stream(args) => stream::run(args, &context),
+        Command::Tui(args) => tui::run(args, &context),
         Command::Analyze(args) => analyze::run(args, &context),
         Command::Simulate(args) => {
             simulate::run(args, &mut std::io::stdout().lock())?;

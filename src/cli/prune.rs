@@ -3,9 +3,10 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-use super::{Exit, Failure, output, table};
+use super::{Exit, Failure, output};
 use crate::clock;
 use crate::config::{self, Overrides};
+use crate::human;
 use crate::output::store::{Pruned, Pruning, open_for_pruning, plan_pruning};
 
 /// Delete what is too old, or too much, by the rules of `[retention]`. The daemon does so once a day.
@@ -68,7 +69,7 @@ fn describe(pruned: Pruned, about: &str) -> String {
         plural(pruned.events, "event", "events"),
         plural(pruned.samples, "sample", "samples"),
         plural(pruned.directories, "directory of captures", "directories of captures"),
-        table::bytes(pruned.bytes)
+        human::bytes(pruned.bytes)
     )
 }
 

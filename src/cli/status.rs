@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::connect::connect;
-use super::{Context, Exit, output, table};
+use super::{Context, Exit, output};
+use crate::client::Connection;
 use crate::clock;
+use crate::human;
 use crate::output::store::{DaySummary, Reader, Summary};
 use crate::sample::{Sample, Tier};
 use crate::wire::{self, Hello, Message, SampleLine};
@@ -51,7 +52,7 @@ struct LastPause {
 /// # Errors
 /// Where no daemon runs, or it can't be asked.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(&context.data_dir)?;
+    let mut connection = Connection::open(&context.data_dir)?;
     let mut line = Vec::new();
     connection.line(&mut line)?;
     let first = line.clone();
@@ -94,11 +95,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 /// The newest sample: of the hello's ring, else the next that comes.
-fn latest(
-    hello: &Hello<'_>,
-    connection: &mut super::connect::Connection,
-    line: &mut Vec<u8>,
-) -> anyhow::Result<Sample> {
+fn latest(hello: &Hello<'_>, connection: &mut Connection, line: &mut Vec<u8>) -> anyhow::Result<Sample> {
     if let Some(sample) = hello.ring.last().and_then(SampleLine::to_sample) {
         return Ok(sample);
     }
@@ -159,10 +156,10 @@ fn print(
     writeln!(
         out,
         "last 24 h: {}, {}, {}, {}; {unwatched}",
-        table::count(day.pauses, "pause"),
-        table::count(day.stalls, "stall"),
-        table::count(day.episodes, "episode"),
-        table::count(day.outages, "outage"),
+        human::count(day.pauses, "pause"),
+        human::count(day.stalls, "stall"),
+        human::count(day.episodes, "episode"),
+        human::count(day.outages, "outage"),
     )
 }
 

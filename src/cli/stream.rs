@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::connect::connect;
 use super::{Context, Exit, Failure};
+use crate::client::Connection;
 
 /// Print what the daemon sees, as it sees it: JSON, a line each
 ///
@@ -26,7 +26,7 @@ pub struct Args {
 /// # Errors
 /// Where no daemon runs, or it ended.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(&context.data_dir)?;
+    let mut connection = Connection::open(&context.data_dir)?;
     let mut out = std::io::stdout().lock();
     let mut line = Vec::new();
     let mut left = args.count;

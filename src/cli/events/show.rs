@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::{kind, length};
-use crate::cli::{Context, Exit, output, table};
-use crate::event::{EventId, Verdict};
-use crate::output::store::{EventJson, Interruption, Kind, QueryError, Reader, StoredEvent};
+use crate::cli::{Context, Exit, output};
+use crate::event::EventId;
+use crate::human;
+use crate::output::store::{EventJson, Kind, QueryError, Reader, StoredEvent};
 use crate::sample::{Factor, printable};
 use crate::wire::{SampleLine, parse_rfc3339};
 
@@ -37,25 +37,10 @@ pub(super) fn run(id: EventId, json: bool, context: &Context) -> anyhow::Result<
             serde_json::to_writer(&mut *out, &all)?;
             writeln!(out)
         } else {
-            story(&event, &related, &samples, &TimeZone::system(), table::utf8(), out)
+            story(&event, &related, &samples, &TimeZone::system(), human::utf8(), out)
         }
     })?;
     Ok(Exit::Done.into())
-}
-
-/// Why the verdict is what it is.
-fn reason(event: &StoredEvent) -> &'static str {
-    match (event.row.verdict, event.row.kind) {
-        (Some(Verdict::Pause), _) => "the machine stood still: nothing shows that anything else went on",
-        (Some(Verdict::Stall), _) => "the sampler stood still while this program's heartbeat ran on time",
-        (Some(Verdict::Starved), _) => "this program was not run while the rest of the machine went on",
-        (Some(Verdict::Sleep), _) => "the machine slept",
-        (None, Kind::Outage) => {
-            "the machine went down while it was watched: it froze, lost power or was switched off; how much of \
-             this time it was frozen is not known"
-        }
-        (None, _) => "the stress score left SENTINEL",
-    }
 }
 
 pub(super) fn story(
@@ -67,12 +52,12 @@ pub(super) fn story(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let row = &event.row;
-    let time = |ns| table::local(ns, "%Y-%m-%d %H:%M:%S%.3f", zone);
-    writeln!(out, "Event {}: {}, {}", row.id, kind(event), length(event))?;
+    let time = |ns| human::local(ns, "%Y-%m-%d %H:%M:%S%.3f", zone);
+    writeln!(out, "Event {}: {}, {}", row.id, event.kind_text(), event.length_text())?;
     writeln!(out)?;
     writeln!(out, "  began     {}", time(row.started_ns))?;
     match row.ended_ns {
-        Some(end) => writeln!(out, "  ended     {}{}", time(end), ending(event))?,
+        Some(end) => writeln!(out, "  ended     {}{}", time(end), event.ending())?,
         None => writeln!(out, "  ended     not yet; last seen {}", time(row.last_seen_ns))?,
     }
     let certainty = match row.certain {
@@ -80,7 +65,7 @@ pub(super) fn story(
         Some(false) => " (not certain: no second witness confirms it)",
         None => "",
     };
-    writeln!(out, "  verdict   {}{certainty}", reason(event))?;
+    writeln!(out, "  verdict   {}{certainty}", event.reason())?;
     if let Some(peak) = &row.peak {
         let scored: Vec<String> = Factor::ALL
             .into_iter()
@@ -91,7 +76,7 @@ pub(super) fn story(
         writeln!(out, "  stress    {} of 100, {}: {scored}", peak.stress.total(), peak.tier.as_str())?;
     }
     if let Some(tiers) = row.tiers {
-        let seconds = |ns: u64| table::duration(ns as f64 / 1e9);
+        let seconds = |ns: u64| human::duration(ns as f64 / 1e9);
         writeln!(
             out,
             "  tiers     elevated {}, critical {}",
@@ -99,7 +84,7 @@ pub(super) fn story(
             seconds(tiers.critical_ns)
         )?;
     }
-    let line = table::sparkline(&scores_before(event, samples), utf8);
+    let line = human::sparkline(&scores_before(event, samples), utf8);
     if !line.trim().is_empty() {
         writeln!(out, "  before    |{line}| stress in the {BEFORE_S} s before")?;
     }
@@ -118,24 +103,17 @@ pub(super) fn story(
     if !related.is_empty() {
         writeln!(out, "\nWithin a minute of it:")?;
         for other in related {
-            let start = table::local(other.row.started_ns, "%H:%M:%S", zone);
-            writeln!(out, "  {start}  event {}: {}, {}", other.row.id, kind(other), length(other))?;
+            let start = human::local(other.row.started_ns, "%H:%M:%S", zone);
+            writeln!(
+                out,
+                "  {start}  event {}: {}, {}",
+                other.row.id,
+                other.kind_text(),
+                other.length_text()
+            )?;
         }
     }
     Ok(())
-}
-
-fn ending(event: &StoredEvent) -> &'static str {
-    match (event.row.interrupted, event.row.continued) {
-        (Some(Interruption::Restart), _) => {
-            " (interrupted: the daemon was killed; this is when it was last seen)"
-        }
-        (Some(Interruption::Reboot), _) => {
-            " (interrupted: the machine restarted; this is when it was last seen)"
-        }
-        (None, true) => " (continued in the next episode)",
-        (None, false) => "",
-    }
 }
 
 fn write_culprits(event: &StoredEvent, out: &mut dyn Write) -> io::Result<()> {

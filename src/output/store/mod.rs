@@ -8,6 +8,7 @@
 //! what the disk does not take and tries again. Announcements follow the commit: [`Store::announce`].
 
 mod column;
+mod describe;
 mod history;
 mod query;
 mod queue;

@@ -162,19 +162,7 @@ pub struct EventRow {
 }
 
 fn lines(culprits: &[Culprit]) -> Vec<CulpritLine<'static>> {
-    culprits
-        .iter()
-        .map(|culprit| {
-            let line = CulpritLine::from(culprit);
-            CulpritLine {
-                pid: line.pid,
-                name: line.name.into_owned().into(),
-                share: line.share,
-                factors: line.factors.into_iter().map(|(f, n)| (f.into_owned().into(), n)).collect(),
-                evidence: line.evidence.into_owned().into(),
-            }
-        })
-        .collect()
+    culprits.iter().map(|culprit| CulpritLine::from(culprit).into_owned()).collect()
 }
 
 impl EventRow {

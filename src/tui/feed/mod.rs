@@ -1,0 +1,65 @@
+//! What the dashboard is fed with, each by a thread of its own: a daemon's socket, a recording, the events on disk.
+//!
+//! They hand over through one bounded channel and wait where it is full: a terminal that hangs makes the socket's
+//! thread wait, and the daemon cuts us off after a minute, as it does with any client that does not read.
+
+pub mod live;
+pub mod recording;
+pub mod store;
+
+use crate::event::Verdict;
+use crate::output::store::StoredEvent;
+use crate::sample::Sample;
+use crate::wire::CulpritLine;
+
+use super::state::playback::Loading;
+use super::state::{Peer, Source};
+
+/// Something a feed hands over.
+#[derive(Clone, Debug)]
+pub enum Fed {
+    /// A daemon speaks: who, and the samples of the last seconds, oldest first.
+    Hello(Peer, Vec<Sample>),
+    /// A sample came.
+    Sample(Box<Sample>),
+    /// The tier changed: an episode's row has been written, or will be at once.
+    Tier,
+    /// A gap was judged.
+    Gap(Gap),
+    /// What became of the source.
+    Source(Source),
+    /// We were too slow for so many samples.
+    Lagged(u64),
+    /// There is no connection; why. It is tried again.
+    Refused(String),
+    /// The connection ended. It is tried again.
+    Lost,
+    /// Samples of a recording, each with the time since the one before it, ns.
+    Recorded(Vec<(Sample, u64)>),
+    /// An event of a recording began, or stands otherwise than before.
+    Event(Box<StoredEvent>),
+    /// Documents or lines of a recording could not be read: so many.
+    Rejected(u64),
+    /// No more of the recording is read.
+    Loaded(Loading),
+}
+
+/// A gap, as it was told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gap {
+    /// When it ended, Unix ns.
+    pub ended_ns: i64,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// False where no second witness confirms it.
+    pub certain: bool,
+    /// How long, ms.
+    pub duration_ms: f64,
+    /// Its event.
+    pub event: Option<u64>,
+    /// Who built it up.
+    pub culprits: Vec<CulpritLine<'static>>,
+}
+
+/// Takes what is fed; false where nobody listens any more, and the thread ends.
+pub type Sink<'a> = &'a dyn Fn(Fed) -> bool;

@@ -1,0 +1,126 @@
+//! What a feed tells.
+
+use crate::event::Verdict;
+use crate::sample::Sample;
+use crate::tui::feed::{Fed, Gap};
+use crate::tui::state::events::Read;
+use crate::tui::state::playback::Loading;
+use crate::tui::state::{Feed, Link, MARKS, Mark, State};
+
+use super::{WRITTEN_NS, reread, show_banner};
+
+/// Arrivals that the rate is taken from reach back so far, ns.
+const RATE_NS: u64 = 5_000_000_000;
+/// Events of a recording that are listed.
+const LISTED: usize = 10_000;
+
+pub(super) fn fed(state: &mut State, fed: Fed) {
+    match fed {
+        Fed::Hello(peer, ring) => {
+            state.peer = Some(peer);
+            state.feed = Feed::Live(Link::Up);
+            state.arrivals.clear();
+            greet(state, &ring);
+            reread(state, 0);
+        }
+        Fed::Sample(sample) => {
+            push(state, &sample, false);
+            state.arrived_ns = Some(state.now_ns);
+            state.arrivals.push_back(state.now_ns);
+            while state.arrivals.front().is_some_and(|first| state.now_ns - first > RATE_NS) {
+                state.arrivals.pop_front();
+            }
+        }
+        Fed::Tier => reread(state, WRITTEN_NS),
+        Fed::Gap(gap) => {
+            let mark = mark(state, gap);
+            if mark.verdict == Verdict::Pause {
+                show_banner(state, mark);
+            }
+            reread(state, WRITTEN_NS);
+        }
+        Fed::Source(source) => state.source = source,
+        Fed::Lagged(dropped) => state.lagged += dropped,
+        Fed::Refused(why) => {
+            state.feed = Feed::Live(match &state.feed {
+                Feed::Live(Link::Connecting(_)) => Link::Connecting(Some(why)),
+                _ => Link::Lost(Some(why)),
+            });
+        }
+        Fed::Lost => state.feed = Feed::Live(Link::Lost(None)),
+        Fed::Recorded(samples) => {
+            let was_empty = state.history.is_empty();
+            for (sample, step_ns) in samples {
+                state.history.push(&sample, step_ns, false);
+            }
+            if let Feed::Recording(playback) = &mut state.feed
+                && was_empty
+            {
+                playback.since_ns = state.now_ns;
+            }
+        }
+        Fed::Event(event) => {
+            let list = &mut state.events.list;
+            match list.iter().position(|known| known.row.id == event.row.id) {
+                Some(known) => list[known] = *event,
+                None if list.len() < LISTED => list.insert(0, *event),
+                None => {}
+            }
+            state.events.read = Read::Done;
+        }
+        Fed::Rejected(count) => {
+            if let Feed::Recording(playback) = &mut state.feed {
+                playback.rejected += count;
+            }
+        }
+        Fed::Loaded(loading) => {
+            if let Feed::Recording(playback) = &mut state.feed {
+                playback.loading = loading;
+            }
+            if state.playback().is_some_and(|playback| playback.loading != Loading::Reading) {
+                state.events.read = Read::Done;
+            }
+        }
+    }
+    if state.history.last().is_none() {
+        state.held = None;
+    }
+}
+
+/// Takes the samples of a hello: those not seen yet. They go on where the last connection ended, or follow a break.
+fn greet(state: &mut State, ring: &[Sample]) {
+    let newest = state.history.newest().map(|sample| (sample.seq, sample.time_ns));
+    let goes_on = newest.is_some_and(|newest| ring.iter().any(|sample| (sample.seq, sample.time_ns) == newest));
+    let mut broken = newest.is_some() && !goes_on;
+    for sample in ring {
+        // A daemon that was started anew counts from 1 again, later.
+        if newest.is_none_or(|(_, time_ns)| sample.time_ns > time_ns) {
+            push(state, sample, std::mem::take(&mut broken));
+        }
+    }
+    if !ring.is_empty() && state.arrived_ns.is_none() {
+        state.arrived_ns = Some(state.now_ns);
+    }
+}
+
+fn push(state: &mut State, sample: &Sample, broken: bool) {
+    let step_ns = sample.interval_ns.unwrap_or(sample.elapsed_ns);
+    // Of a new run the first sample says nothing of the time before it.
+    let broken = broken || (sample.interval_ns.is_none() && sample.seq <= 1 && !state.history.is_empty());
+    state.history.push(sample, step_ns, broken);
+    // What is held stays as long as it is there.
+    if state.held.is_some_and(|held| held < state.history.first()) {
+        state.held = Some(state.history.first());
+    }
+}
+
+fn mark(state: &mut State, gap: Gap) -> Mark {
+    let Gap { ended_ns, verdict, certain, duration_ms, event, culprits } = gap;
+    let told_at = state.history.last().unwrap_or(0);
+    let mark = Mark { ended_ns, verdict, certain, duration_ms, event, culprits, told_at };
+    if state.marks.len() == MARKS {
+        state.marks.pop_front();
+    }
+    state.marks.push_back(mark.clone());
+    mark
+}
