@@ -24,12 +24,17 @@ fn a_pause_is_told_through_prometheus_and_alertmanager_to_a_webhook() {
             ("evaluation_interval: 15s", "evaluation_interval: 1s"),
         ],
     );
-    let Some(server) = Server::prometheus(&config, &["--storage.tsdb.path=data"]) else { return };
+    let Some(server) = Server::prometheus(&config, &["--storage.tsdb.path=data"], &[]) else { return };
 
     let message = alertmanager.until("a message to the webhook", || {
         webhook.next().filter(|message| message["commonLabels"]["alertname"] == "PauseMonitorPause")
     });
-    assert_eq!((&message["status"], &message["receiver"]), (&"firing".into(), &"people".into()), "{}", server.log());
+    assert_eq!(
+        (&message["status"], &message["receiver"]),
+        (&"firing".into(), &"people".into()),
+        "{}",
+        server.log()
+    );
     let alert = &message["alerts"][0];
     let labels = &alert["labels"];
     assert_eq!(labels["job"], "pause-monitor");
@@ -42,8 +47,9 @@ fn a_pause_is_told_through_prometheus_and_alertmanager_to_a_webhook() {
     // Who was blamed is in it, and is on record.
     let description = annotations["description"].as_str().unwrap();
     let events = daemon.events();
-    let mut blamed = events.iter().filter(|event| event["kind"] == "pause").map(|pause| {
-        format!("Blamed first: {}.", pause["culprits"][0]["name"].as_str().unwrap())
-    });
+    let mut blamed = events
+        .iter()
+        .filter(|event| event["kind"] == "pause")
+        .map(|pause| format!("Blamed first: {}.", pause["culprits"][0]["name"].as_str().unwrap()));
     assert!(blamed.any(|blamed| description.contains(&blamed)), "{description}: {events:?}");
 }

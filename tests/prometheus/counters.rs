@@ -21,14 +21,18 @@ fn recording() -> Vec<u8> {
     let output = Program::new().command(&arguments).output().unwrap();
     assert!(output.status.success());
     let half = output.stdout.len() / 2;
-    let begin = |from: usize| from + output.stdout[from..].windows(5).position(|text| text == b"<?xml").unwrap();
+    let begin =
+        |from: usize| from + output.stdout[from..].windows(5).position(|text| text == b"<?xml").unwrap();
     let document = begin(half);
     let cut_off = &output.stdout[document..document + 600];
     [&output.stdout[..document], cut_off, &output.stdout[document..]].concat()
 }
 
 /// How often something is so, by a word of it.
-fn counted<'a>(all: impl Iterator<Item = &'a Value>, word: impl Fn(&Value) -> String) -> BTreeMap<String, f64> {
+fn counted<'a>(
+    all: impl Iterator<Item = &'a Value>,
+    word: impl Fn(&Value) -> String,
+) -> BTreeMap<String, f64> {
     let mut counted = BTreeMap::new();
     for one in all {
         *counted.entry(word(one)).or_default() += 1.0;
@@ -57,9 +61,10 @@ fn counters_agree_with_the_events_and_the_stream() {
     // Open to the end: a recording that ends ends the daemon.
     let (read, mut write) = std::io::pipe().unwrap();
     let daemon = Daemon::start_with(Program::new(), config, &arguments, Stdio::from(read));
-    let scraped = "global: {scrape_interval: 1s}\nscrape_configs:\n  - job_name: pause-monitor\n    static_configs:\n";
+    let scraped =
+        "global: {scrape_interval: 1s}\nscrape_configs:\n  - job_name: pause-monitor\n    static_configs:\n";
     let scraped = format!("{scraped}      - targets: [\"{}\"]\n", address(&daemon));
-    let Some(server) = Server::prometheus(&scraped, &["--storage.tsdb.path=data"]) else { return };
+    let Some(server) = Server::prometheus(&scraped, &["--storage.tsdb.path=data"], &[]) else { return };
 
     let mut stream = daemon.stream();
     assert!(is(&stream.next().unwrap(), "hello"));
@@ -68,10 +73,10 @@ fn counters_agree_with_the_events_and_the_stream() {
         write
     });
     let mut lines = Vec::new();
-    let last = stream.find("the last sample", |line| {
-        lines.push(line.clone());
-        is(line, "sample") && line["seq"].as_u64() >= Some(DOCUMENTS as u64 - 1)
-    });
+    let is_last = |line: &Value| is(line, "sample") && line["seq"].as_u64() >= Some(DOCUMENTS as u64 - 1);
+    while !lines.last().is_some_and(is_last) {
+        lines.push(stream.next().unwrap());
+    }
     let _open = feed.join().unwrap();
 
     let value = |metric: &str| server.value(&format!("pause_monitor_{metric}"));
@@ -81,7 +86,7 @@ fn counters_agree_with_the_events_and_the_stream() {
     assert_eq!(value("samples_total{state=\"degraded\"}"), Some(0.0));
     let rejected = counters(&server, "pause_monitor_samples_rejected_total", &["reason"]);
     assert_eq!(rejected, BTreeMap::from([("truncated".to_owned(), 1.0)]));
-    assert_eq!(value("stress_score"), last["stress"]["total"].as_f64());
+    assert_eq!(value("stress_score"), lines.last().unwrap()["stress"]["total"].as_f64());
 
     let gaps = counted(lines.iter().filter(|line| is(line, "gap")), |gap| text(&gap["verdict"]));
     assert!(gaps["pause"] >= 2.0, "{gaps:?}");
@@ -106,10 +111,17 @@ fn counters_agree_with_the_events_and_the_stream() {
     let durations: Vec<_> = pauses.iter().map(|pause| pause["duration_s"].as_f64().unwrap()).collect();
     assert_eq!(value("pause_duration_seconds_count"), Some(durations.len() as f64));
     let lost = value("pause_duration_seconds_sum").unwrap();
-    assert!((lost - durations.iter().sum::<f64>()).abs() < 1e-3 * durations.len() as f64, "{lost}: {durations:?}");
+    assert!(
+        (lost - durations.iter().sum::<f64>()).abs() < 1e-3 * durations.len() as f64,
+        "{lost}: {durations:?}"
+    );
     for (le, bound_s) in [("0.25", 0.25), ("1", 1.0), ("2", 2.0), ("5", 5.0), ("90", 90.0)] {
         let within = durations.iter().filter(|duration| **duration <= bound_s).count();
-        assert_eq!(value(&format!("pause_duration_seconds_bucket{{le=\"{le}\"}}")), Some(within as f64), "{le} s");
+        assert_eq!(
+            value(&format!("pause_duration_seconds_bucket{{le=\"{le}\"}}")),
+            Some(within as f64),
+            "{le} s"
+        );
     }
 
     // Newest first.

@@ -37,8 +37,9 @@ pub(crate) fn frozen() -> Daemon {
 pub(crate) fn with_powermetrics() -> Daemon {
     let program = env!("CARGO_BIN_EXE_pause-monitor");
     let command = [program, "simulate", "--scenario", "freeze"];
-    let config =
-        format!("[http]\nlisten = [\"127.0.0.1:0\"]\n[source]\nkind = \"powermetrics\"\n[powermetrics]\ncommand = {command:?}\n");
+    let config = format!(
+        "[http]\nlisten = [\"127.0.0.1:0\"]\n[source]\nkind = \"powermetrics\"\n[powermetrics]\ncommand = {command:?}\n"
+    );
     Daemon::start(Program::new(), &config, &[""; 0])
 }
 
@@ -53,7 +54,8 @@ pub(crate) fn all_have_data(server: &Server, expressions: Vec<Expression>, insta
     let mut missing = expressions;
     loop {
         missing.retain(|expression| !instances.iter().any(|instance| has_data(server, expression, instance)));
-        let (excused, wanted): (Vec<_>, Vec<_>) = missing.iter().partition(|expression| is_excused(server, expression));
+        let (excused, wanted): (Vec<_>, Vec<_>) =
+            missing.iter().partition(|expression| is_excused(server, expression));
         if wanted.is_empty() {
             for expression in excused {
                 println!("no data can be had here: {}: {}", expression.of, expression.text);
@@ -85,7 +87,9 @@ fn every_expression_of_the_dashboards_and_of_the_rules_has_data() {
     let daemons = [frozen(), with_powermetrics(), this_machine()];
     let instances = ["frozen", "sampled", "real"];
     let targets: Vec<_> = instances.into_iter().zip(&daemons).collect();
-    let Some(server) = Server::prometheus(&scraping(&targets), &["--storage.tsdb.path=data"]) else { return };
+    let Some(server) = Server::prometheus(&scraping(&targets), &["--storage.tsdb.path=data"], &[]) else {
+        return;
+    };
 
     for file in DASHBOARDS {
         let mut instances = instances.to_vec();
@@ -125,6 +129,7 @@ fn the_rules_have_data(server: &Server) {
             wanted.extend(selectors(query).into_iter().map(|selector| (name, selector.to_owned())));
         }
     }
-    let expressions = wanted.into_iter().map(|(of, text)| Expression { of: of.to_owned(), text, instant: true });
+    let expressions =
+        wanted.into_iter().map(|(of, text)| Expression { of: of.to_owned(), text, instant: true });
     all_have_data(server, expressions.collect(), &["any"]);
 }

@@ -1,8 +1,6 @@
 //! A fleet: on each machine a Prometheus in agent mode that writes to one receiver, with the configurations that are
 //! shipped.
 
-use std::fs;
-
 use crate::boards::{expressions, read};
 use crate::daemon::Daemon;
 use crate::expressions::{all_have_data, frozen, this_machine, with_powermetrics};
@@ -16,14 +14,14 @@ const AUTHORIZATION: &str = "Authorization: Basic ZmxlZXQ6YSBmbGVldCBwYXNzd29yZA
 
 /// The receiver, with the shipped file's users and without its certificate, which is everybody's own.
 fn receiver() -> Option<Server> {
-    let web = tempfile::NamedTempFile::new().unwrap();
     let users = changed("deploy/fleet/web.yml", &[("PUT-THE-BCRYPT-HASH-HERE", PASSWORD_HASH)]);
     let (_, users) = users.split_once("basic_auth_users").unwrap();
-    fs::write(web.path(), format!("basic_auth_users{users}")).unwrap();
-    let config = changed("deploy/fleet/receiver.yml", &[("evaluation_interval: 30s", "evaluation_interval: 1s")]);
-    let web_config = format!("--web.config.file={}", web.path().to_str().unwrap());
-    let arguments = ["--web.enable-remote-write-receiver", "--storage.tsdb.path=data", &web_config];
-    Server::prometheus(&config, &arguments).map(|server| server.keeping(web).with_headers(AUTHORIZATION))
+    let config =
+        changed("deploy/fleet/receiver.yml", &[("evaluation_interval: 30s", "evaluation_interval: 1s")]);
+    let arguments =
+        ["--web.enable-remote-write-receiver", "--web.config.file=web.yml", "--storage.tsdb.path=data"];
+    let web = ("web.yml", &*format!("basic_auth_users{users}"));
+    Server::prometheus(&config, &arguments, &[web]).map(|server| server.with_headers(AUTHORIZATION))
 }
 
 /// The agent of a machine.
@@ -37,7 +35,8 @@ fn agent(machine: &str, daemon: &Daemon, receiver: &Server) -> Option<Server> {
             ("scrape_interval: 15s", "scrape_interval: 1s"),
         ],
     );
-    Server::agent(&config, PASSWORD)
+    let arguments = ["--enable-feature=agent", "--storage.agent.path=data"];
+    Server::prometheus(&config, &arguments, &[("fleet-password", PASSWORD)])
 }
 
 #[test]

@@ -174,7 +174,11 @@ fn tiers_have_the_same_colours_everywhere() {
         for mapping in defaults["mappings"].as_array().unwrap() {
             if let Some(tier) = mapping["options"].get("2") {
                 let options = &mapping["options"];
-                assert_eq!([&options["0"]["color"], &options["1"]["color"], &tier["color"]], ["green", "yellow", "red"], "{name}");
+                assert_eq!(
+                    [&options["0"]["color"], &options["1"]["color"], &tier["color"]],
+                    ["green", "yellow", "red"],
+                    "{name}"
+                );
                 assert_eq!(tier["text"], "CRITICAL", "{name}");
             }
         }

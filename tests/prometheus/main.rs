@@ -2,8 +2,8 @@
 //! and the way of a fleet. Where they are not installed the tests say that they were passed over.
 
 #![cfg(target_os = "linux")]
-// clippy.toml allows it in tests only, and takes this for none.
-#![allow(clippy::unwrap_used)]
+// clippy.toml allows these in tests only, and takes this for none.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../support/daemon.rs"]
 mod daemon;

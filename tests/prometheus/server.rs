@@ -11,7 +11,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::daemon::{Daemon, PATIENCE, until};
-use crate::files::repository;
+use crate::files;
 use crate::peer::peer;
 use crate::web::{escaped, request};
 
@@ -33,37 +33,32 @@ pub(crate) struct Server {
     address: SocketAddr,
     /// Header lines of each request.
     headers: String,
-    /// A file that it reads.
-    _file: Option<tempfile::NamedTempFile>,
 }
 
 impl Server {
-    /// A Prometheus with this configuration and these further arguments. Its rules are those of the repository.
-    pub(crate) fn prometheus(config: &str, arguments: &[&str]) -> Option<Self> {
+    /// A Prometheus with this configuration, further arguments, and further files beside it. Its rules are those of the
+    /// repository.
+    pub(crate) fn prometheus(config: &str, arguments: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let program = peer(&["prometheus"], "prometheus")?;
         let directory = tempfile::tempdir().unwrap();
-        let rules = "pause-monitor.rules.yml";
-        fs::copy(repository("deploy/prometheus").join(rules), directory.path().join(rules)).unwrap();
+        let rules = files::text("deploy/prometheus/pause-monitor.rules.yml");
+        for (name, text) in files.iter().copied().chain([("pause-monitor.rules.yml", &*rules)]) {
+            fs::write(directory.path().join(name), text).unwrap();
+        }
         let mut command = Command::new(program);
         command.args(arguments).arg("--web.listen-address=127.0.0.1:0");
         Some(Self::start(command, directory, "prometheus.yml", config))
-    }
-
-    /// A Prometheus in agent mode.
-    pub(crate) fn agent(config: &str, password: &str) -> Option<Self> {
-        let program = peer(&["prometheus"], "prometheus")?;
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("fleet-password"), password).unwrap();
-        let mut command = Command::new(program);
-        command.args(["--enable-feature=agent", "--storage.agent.path=wal", "--web.listen-address=127.0.0.1:0"]);
-        Some(Self::start(command, directory, "agent.yml", config))
     }
 
     /// An Alertmanager.
     pub(crate) fn alertmanager(config: &str) -> Option<Self> {
         let program = peer(&["prometheus-alertmanager", "alertmanager"], "prometheus-alertmanager")?;
         let mut command = Command::new(program);
-        command.args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address=", "--storage.path=data"]);
+        command.args([
+            "--web.listen-address=127.0.0.1:0",
+            "--cluster.listen-address=",
+            "--storage.path=data",
+        ]);
         Some(Self::start(command, tempfile::tempdir().unwrap(), "alertmanager.yml", config))
     }
 
@@ -86,7 +81,7 @@ impl Server {
             let line = log.lines().find(|line| line.contains("\"Listening on\""))?;
             line.split_once("address=")?.1.split(' ').next()?.parse().ok()
         });
-        let server = Self { child, directory, address, headers: String::new(), _file: None };
+        let server = Self { child, directory, address, headers: String::new() };
         server.until("a server that is ready", || {
             request(address, "/-/ready", "", None).filter(|(status, _)| [200, 401].contains(status))
         });
@@ -96,12 +91,6 @@ impl Server {
     /// The same, asked with these header lines.
     pub(crate) fn with_headers(mut self, headers: &str) -> Self {
         headers.clone_into(&mut self.headers);
-        self
-    }
-
-    /// The same, with a file that it reads for as long as it runs.
-    pub(crate) fn keeping(mut self, file: tempfile::NamedTempFile) -> Self {
-        self._file = Some(file);
         self
     }
 

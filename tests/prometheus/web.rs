@@ -14,7 +14,12 @@ use serde_json::Value;
 use crate::daemon::PATIENCE;
 
 /// A GET, or with a form a POST: the status and the body. `None` where nobody answers.
-pub(crate) fn request(to: SocketAddr, path: &str, headers: &str, form: Option<&str>) -> Option<(u16, String)> {
+pub(crate) fn request(
+    to: SocketAddr,
+    path: &str,
+    headers: &str,
+    form: Option<&str>,
+) -> Option<(u16, String)> {
     let mut connection = TcpStream::connect(to).ok()?;
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     // 1.0: the answer then comes in one piece, and ends with the connection.
