@@ -48,8 +48,21 @@ pub(crate) fn this_machine() -> Daemon {
     Daemon::start(Program::new(), "[http]\nlisten = [\"127.0.0.1:0\"]\n", &["--source", "linux"])
 }
 
-/// Asks for expressions until each has had data of one of these machines, and says which never had.
-pub(crate) fn all_have_data(server: &Server, expressions: Vec<Expression>, instances: &[&str]) {
+/// Asks for expressions until each has had data of one of these machines, and says which never had. So has everything
+/// that they look at, or what ends in `or vector(0)` would pass whatever it asks for.
+pub(crate) fn all_have_data(server: &Server, mut expressions: Vec<Expression>, instances: &[&str]) {
+    let looked_at: Vec<_> = expressions
+        .iter()
+        .flat_map(|expression| {
+            let of = &expression.of;
+            selectors(&expression.text).into_iter().map(|selector| Expression {
+                of: of.clone(),
+                text: format!("last_over_time({selector}[$__range])"),
+                instant: true,
+            })
+        })
+        .collect();
+    expressions.extend(looked_at);
     let deadline = std::time::Instant::now() + PATIENCE;
     let mut missing = expressions;
     loop {
