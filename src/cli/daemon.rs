@@ -31,12 +31,13 @@ pub struct Args {
 /// Where it can't start.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let loaded = config::load(context, &args.overrides)?;
-    let log = logging::start(&loaded.config.log);
+    let (log, log_dropped) = logging::start(&loaded.config.log);
     let run = Run {
         paths: context.clone(),
         overrides: args.overrides.clone(),
         allow_degraded: args.allow_degraded,
         speed: args.speed,
+        log_dropped,
     };
     let result = daemon::run(&loaded, &run);
     // What was logged comes before what went wrong.
@@ -47,6 +48,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             DaemonError::Source(_) => Exit::Source,
             DaemonError::Lock(LockError::Io(..))
             | DaemonError::Socket(_)
+            | DaemonError::Http(_)
             | DaemonError::System(..)
             | DaemonError::Failed(_) => Exit::Failed,
         };

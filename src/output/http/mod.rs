@@ -1,0 +1,111 @@
+//! HTTP: `/metrics`, `/healthz`, `/readyz` and a page, on a thread and a runtime of its own.
+//!
+//! A scrape reads a snapshot and counters: it waits for neither the sampling thread nor a disk, and neither waits for
+//! it. What a client does, or does not do, ends with its connection ([`connections`]).
+
+mod connections;
+mod page;
+mod respond;
+
+use std::net::{SocketAddr, TcpListener};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use super::metrics::Metrics;
+use crate::config;
+
+/// Why HTTP can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// Somebody else listens there.
+    #[error(
+        "{0} is in use: end what listens there, or choose another address with --web.listen-address or [http] listen ([] turns it off)"
+    )]
+    InUse(SocketAddr),
+    /// The system refuses the address.
+    #[error("can't listen on {0}: {1}: choose another address with --web.listen-address or [http] listen")]
+    Listen(SocketAddr, #[source] std::io::Error),
+}
+
+/// Addresses that are listened on, before anybody is answered.
+#[derive(Debug)]
+pub struct Listeners {
+    listeners: Vec<TcpListener>,
+}
+
+/// The running server. Dropping it ends it.
+#[derive(Debug)]
+pub struct Http {
+    /// Dropped to end the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Http {
+    /// Listens on the addresses of the configuration.
+    ///
+    /// # Errors
+    /// Where an address is in use or can't be had.
+    pub fn bind(config: &config::Http) -> Result<Listeners, HttpError> {
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            let address = address.socket_addr();
+            let listener = TcpListener::bind(address)
+                .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+                .map_err(|error| match error.kind() {
+                    std::io::ErrorKind::AddrInUse => HttpError::InUse(address),
+                    _ => HttpError::Listen(address, error),
+                })?;
+            let bound = listener.local_addr().unwrap_or(address);
+            tracing::info!("metrics are served at http://{bound}/metrics");
+            if !bound.ip().is_loopback() {
+                tracing::warn!(
+                    "whoever reaches {bound} can read the metrics: set users with --web.config.file, or listen on 127.0.0.1"
+                );
+            }
+            listeners.push(listener);
+        }
+        Ok(Listeners { listeners })
+    }
+}
+
+impl Listeners {
+    /// Serves on them; `None` where there are none.
+    ///
+    /// # Errors
+    /// Where the system gives no thread or runtime.
+    pub fn serve(self, metrics: Metrics) -> std::io::Result<Option<Http>> {
+        if self.listeners.is_empty() {
+            return Ok(None);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let listeners = {
+            let _inside = runtime.enter();
+            let listen = self.listeners.into_iter().map(tokio::net::TcpListener::from_std);
+            listen.collect::<std::io::Result<Vec<_>>>()?
+        };
+        let thread = thread::Builder::new().name("http".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    // Ends when the other end is dropped.
+                    _ = stopped => {}
+                    () = connections::serve(listeners, metrics) => {}
+                }
+            });
+            runtime.shutdown_background();
+        })?;
+        Ok(Some(Http { stop: Some(stop), thread: Some(thread) }))
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It does nothing that takes long; where it panicked it has said so.
+            let _ = thread.join();
+        }
+    }
+}

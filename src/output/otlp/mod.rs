@@ -1,0 +1,5 @@
+//! OpenTelemetry: what became of the spans.
+
+mod stats;
+
+pub use stats::OtlpStats;
