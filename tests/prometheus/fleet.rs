@@ -57,8 +57,7 @@ fn many_machines_write_to_one_place_and_the_fleet_dashboard_shows_them() {
     let documented = text("docs/fleet.md");
     let (_, documented) = documented.split_once("A Mac has **").unwrap();
     let documented: f64 = documented.split(' ').next().unwrap().parse().unwrap();
-    receiver.until(&format!("{documented} series of a Mac, not {}", series("sampled")), || {
-        println!("series: {:?}", machines.map(series));
-        (series("sampled") == documented).then_some(())
-    });
+    let what =
+        format!("{documented} series of a Mac, as documented (at first there were {})", series("sampled"));
+    receiver.until(&what, || (series("sampled") == documented).then_some(()));
 }
