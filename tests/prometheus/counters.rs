@@ -28,6 +28,15 @@ fn recording() -> Vec<u8> {
     [&output.stdout[..document], cut_off, &output.stdout[document..]].concat()
 }
 
+/// What `analyze` sums it up to.
+fn analyzed(recording: &[u8]) -> Value {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(recording).unwrap();
+    let run = Program::new().run(&["analyze", file.path().to_str().unwrap(), "--json"]);
+    let summary = run.stdout.lines().last().unwrap();
+    serde_json::from_str(summary).unwrap()
+}
+
 /// How often something is so, by a word of it.
 fn counted<'a>(
     all: impl Iterator<Item = &'a Value>,
@@ -68,12 +77,14 @@ fn counters_agree_with_the_events_and_the_stream() {
 
     let mut stream = daemon.stream();
     assert!(is(&stream.next().unwrap(), "hello"));
+    let recording = recording();
+    let analyzed = analyzed(&recording);
     let feed = thread::spawn(move || {
-        write.write_all(&recording()).unwrap();
+        write.write_all(&recording).unwrap();
         write
     });
     let mut lines = Vec::new();
-    let is_last = |line: &Value| is(line, "sample") && line["seq"].as_u64() >= Some(DOCUMENTS as u64 - 1);
+    let is_last = |line: &Value| is(line, "sample") && line["seq"] == DOCUMENTS;
     while !lines.last().is_some_and(is_last) {
         lines.push(stream.next().unwrap());
     }
@@ -95,6 +106,12 @@ fn counters_agree_with_the_events_and_the_stream() {
         format!("{} {}", text(&tier["from"]), text(&tier["to"]))
     });
     assert_eq!(counters(&server, "pause_monitor_tier_transitions_total", &["from", "to"]), tiers);
+
+    for tier in ["sentinel", "elevated", "critical"] {
+        let counted = value(&format!("tier_seconds_total{{tier=\"{tier}\"}}")).unwrap();
+        let expected = analyzed["tiers"][tier].as_f64().unwrap();
+        assert!((counted - expected).abs() < 0.01, "{counted} s in {tier}, not {expected}");
+    }
 
     // The store writes behind the samples.
     let events = daemon.until("all events on record", || {
