@@ -6,6 +6,7 @@ use super::{Context, Exit, Failure};
 use crate::config::{self, Overrides};
 use crate::daemon::lock::LockError;
 use crate::daemon::{self, DaemonError, Run, logging};
+use crate::output::http::HttpError;
 use crate::source::replay::Speed;
 
 /// Watch this machine, and record every pause
@@ -46,9 +47,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         let exit = match &error {
             DaemonError::Lock(LockError::Held(..)) => Exit::AlreadyRunning,
             DaemonError::Source(_) => Exit::Source,
+            DaemonError::Http(HttpError::WebConfig(_)) => Exit::Usage,
             DaemonError::Lock(LockError::Io(..))
             | DaemonError::Socket(_)
-            | DaemonError::Http(_)
+            | DaemonError::Http(HttpError::InUse(_) | HttpError::Listen(..))
             | DaemonError::System(..)
             | DaemonError::Failed(_) => Exit::Failed,
         };

@@ -187,8 +187,8 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let (feed, metrics) = metrics::channel(&settings.tiers, peers);
     let mut sampling = Sampling::start(plan(config, run), engine, outlet, feed, obeyed)
         .map_err(system("the sampling thread can't start"))?;
-    // Ends when it is dropped, whichever way.
-    let _http = listeners.serve(metrics.clone()).map_err(system("HTTP can't be served"))?;
+    // It is there to the end, and says so while all else stops.
+    let http = listeners.serve(metrics.clone()).map_err(system("HTTP can't be served"))?;
     let identity = Identity {
         source: config.source.as_str(),
         host: host::host_name(),
@@ -209,7 +209,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
                 config.source.as_str(),
                 directory.display()
             );
-            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands).await)
+            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands, http.as_ref()).await)
         }
     };
     let reason = outcome.as_ref().map_or("the source can't start", |why| why);
@@ -299,12 +299,18 @@ async fn watch(
     hub: &mut Hub,
     run: &Run,
     commands: &std::sync::mpsc::SyncSender<Command>,
+    http: Option<&Http>,
 ) -> &'static str {
     loop {
         tokio::select! {
             why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return why,
             () = sampling.ended() => return "the recording ended",
-            _ = signals.hangup.recv() => reload(run, hub, commands).await,
+            _ = signals.hangup.recv() => {
+                reload(run, hub, commands).await;
+                if let Some(http) = http {
+                    http.reload();
+                }
+            }
             () = hub.serve() => {}
         }
     }

@@ -11,17 +11,22 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, LocalSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::respond::respond;
+use super::web::Web;
 use crate::output::metrics::Metrics;
 
 /// Connections at once.
 const MOST: usize = 64;
 /// How long a request's header may take, and how long a connection may wait for its next request.
 const HEADER: Duration = Duration::from_secs(20);
+/// How long it may take until TLS is spoken.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long an answer may take to be read.
 const ANSWER: Duration = Duration::from_secs(30);
 /// A request's header, bytes and lines.
@@ -37,23 +42,41 @@ struct Place {
     active: Rc<Cell<Instant>>,
 }
 
-/// Accepts and serves until dropped.
-pub(super) async fn serve(listeners: Vec<TcpListener>, metrics: Metrics) {
-    let tasks = LocalSet::new();
-    tasks
+/// What all connections share, on their one thread.
+struct Server {
+    metrics: Metrics,
+    web: Web,
+}
+
+/// Accepts and serves until dropped; reads the web configuration again when it is notified.
+pub(super) async fn serve(listeners: Vec<TcpListener>, metrics: Metrics, web: Web, reload: &Notify) {
+    let server = Rc::new(Server { metrics, web });
+    let accepting = async {
+        let mut places: Vec<Place> = Vec::with_capacity(MOST);
+        loop {
+            let stream = accept(&listeners).await;
+            places.retain(|place| !place.task.is_finished());
+            if places.len() >= MOST
+                && let Some(idlest) = (0..places.len()).min_by_key(|&at| places[at].active.get())
+            {
+                places.swap_remove(idlest).task.abort();
+            }
+            let active = Rc::new(Cell::new(Instant::now()));
+            let task = tokio::task::spawn_local(connection(stream, Rc::clone(&server), Rc::clone(&active)));
+            places.push(Place { task: task.abort_handle(), active });
+        }
+    };
+    let reloading = async {
+        loop {
+            reload.notified().await;
+            server.web.read_again(&server.metrics, true).await;
+        }
+    };
+    LocalSet::new()
         .run_until(async {
-            let mut places: Vec<Place> = Vec::with_capacity(MOST);
-            loop {
-                let stream = accept(&listeners).await;
-                places.retain(|place| !place.task.is_finished());
-                if places.len() >= MOST
-                    && let Some(idlest) = (0..places.len()).min_by_key(|&at| places[at].active.get())
-                {
-                    places.swap_remove(idlest).task.abort();
-                }
-                let active = Rc::new(Cell::new(Instant::now()));
-                let task = tokio::task::spawn_local(connection(stream, metrics.clone(), Rc::clone(&active)));
-                places.push(Place { task: task.abort_handle(), active });
+            tokio::select! {
+                () = accepting => {}
+                () = reloading => {}
             }
         })
         .await;
@@ -81,11 +104,24 @@ async fn accept(listeners: &[TcpListener]) -> TcpStream {
     }
 }
 
-async fn connection(stream: TcpStream, metrics: Metrics, active: Rc<Cell<Instant>>) {
-    let service = service_fn(|request| {
+async fn connection(stream: TcpStream, server: Rc<Server>, active: Rc<Cell<Instant>>) {
+    server.web.refresh(&server.metrics).await;
+    match server.web.settings().tls {
+        Some(tls) => {
+            if let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await {
+                talk(stream, &server, &active).await;
+            }
+        }
+        None => talk(stream, &server, &active).await,
+    }
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, server: &Server, active: &Cell<Instant>) {
+    let service = service_fn(|request| async move {
         active.set(Instant::now());
-        let metrics = &metrics;
-        async move { Ok::<_, Infallible>(respond(&request, metrics).await) }
+        // Whoever was removed from the configuration has no say on an old connection either.
+        let users = server.web.settings().users;
+        Ok::<_, Infallible>(respond(&request, users.as_ref(), &server.metrics).await)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -97,7 +133,7 @@ async fn connection(stream: TcpStream, metrics: Metrics, active: Rc<Cell<Instant
     // What ends a connection is its client's business: a time-out, a broken pipe, nonsense.
     tokio::select! {
         _ = serving => {}
-        () = idle(&active) => {}
+        () = idle(active) => {}
     }
 }
 

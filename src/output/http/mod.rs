@@ -6,14 +6,18 @@
 mod connections;
 mod page;
 mod respond;
+mod web;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::metrics::Metrics;
-use crate::config;
+use crate::config::{self, ConfigErrors};
+
+use web::Web;
 
 /// Why HTTP can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +30,15 @@ pub enum HttpError {
     /// The system refuses the address.
     #[error("can't listen on {0}: {1}: choose another address with --web.listen-address or [http] listen")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The web configuration is wrong.
+    #[error(transparent)]
+    WebConfig(#[from] ConfigErrors),
 }
 
 /// Addresses that are listened on, before anybody is answered.
-#[derive(Debug)]
 pub struct Listeners {
     listeners: Vec<TcpListener>,
+    web: Web,
 }
 
 /// The running server. Dropping it ends it.
@@ -39,16 +46,21 @@ pub struct Listeners {
 pub struct Http {
     /// Dropped to end the thread.
     stop: Option<oneshot::Sender<()>>,
+    /// Notified to have the web configuration read again.
+    reload: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Http {
-    /// Listens on the addresses of the configuration.
+    /// Reads the web configuration and listens on the addresses of the configuration.
     ///
     /// # Errors
-    /// Where an address is in use or can't be had.
+    /// Where the web configuration is wrong, or an address is in use or can't be had.
     pub fn bind(config: &config::Http) -> Result<Listeners, HttpError> {
+        let web = Web::load(config.web_config.as_deref())?;
+        let scheme = if web.has_tls() { "https" } else { "http" };
         let mut listeners = Vec::new();
+        let mut exposed = false;
         for address in &config.listen {
             let address = address.socket_addr();
             let listener = TcpListener::bind(address)
@@ -58,15 +70,19 @@ impl Http {
                     _ => HttpError::Listen(address, error),
                 })?;
             let bound = listener.local_addr().unwrap_or(address);
-            tracing::info!("metrics are served at http://{bound}/metrics");
-            if !bound.ip().is_loopback() {
-                tracing::warn!(
-                    "whoever reaches {bound} can read the metrics: set users with --web.config.file, or listen on 127.0.0.1"
-                );
-            }
+            tracing::info!("metrics are served at {scheme}://{bound}/metrics");
+            exposed |= !bound.ip().is_loopback();
             listeners.push(listener);
         }
-        Ok(Listeners { listeners })
+        if exposed {
+            web.expose();
+        }
+        Ok(Listeners { listeners, web })
+    }
+
+    /// Has the web configuration read again; what comes of it is logged and counted.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 }
 
@@ -86,17 +102,20 @@ impl Listeners {
             let listen = self.listeners.into_iter().map(tokio::net::TcpListener::from_std);
             listen.collect::<std::io::Result<Vec<_>>>()?
         };
+        let reload = Arc::new(Notify::new());
+        let reloading = Arc::clone(&reload);
+        let web = self.web;
         let thread = thread::Builder::new().name("http".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     // Ends when the other end is dropped.
                     _ = stopped => {}
-                    () = connections::serve(listeners, metrics) => {}
+                    () = connections::serve(listeners, metrics, web, &reloading) => {}
                 }
             });
             runtime.shutdown_background();
         })?;
-        Ok(Some(Http { stop: Some(stop), thread: Some(thread) }))
+        Ok(Some(Http { stop: Some(stop), reload, thread: Some(thread) }))
     }
 }
 

@@ -13,6 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, sleep};
 
 use super::page;
+use super::web::{Users, credentials};
 use crate::output::metrics::{Metrics, Snapshot};
 
 /// What Prometheus' text format is called.
@@ -30,9 +31,13 @@ const GRACE: Duration = Duration::from_secs(1);
 
 type Answer = Response<Full<Bytes>>;
 
-/// Answers a request.
-pub(super) async fn respond(request: &Request<Incoming>, metrics: &Metrics) -> Answer {
-    let mut answer = if hyper::body::Body::size_hint(request.body()).lower() > BODY {
+/// Answers a request; where there are users, one of theirs.
+pub(super) async fn respond(request: &Request<Incoming>, users: Option<&Users>, metrics: &Metrics) -> Answer {
+    let mut answer = if !admitted(request, users).await {
+        let mut answer = text(StatusCode::UNAUTHORIZED, "log in\n");
+        set(&mut answer, header::WWW_AUTHENTICATE, "Basic realm=\"pause-monitor\", charset=\"UTF-8\"");
+        answer
+    } else if hyper::body::Body::size_hint(request.body()).lower() > BODY {
         let mut answer = text(StatusCode::PAYLOAD_TOO_LARGE, "nothing is to be sent here\n");
         set(&mut answer, header::CONNECTION, "close");
         answer
@@ -46,6 +51,14 @@ pub(super) async fn respond(request: &Request<Incoming>, metrics: &Metrics) -> A
     set(&mut answer, header::CACHE_CONTROL, "no-store");
     set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     answer
+}
+
+async fn admitted(request: &Request<Incoming>, users: Option<&Users>) -> bool {
+    let Some(users) = users else { return true };
+    match credentials(request.headers()) {
+        Some(credentials) => users.admits(credentials).await,
+        None => false,
+    }
 }
 
 async fn route(request: &Request<Incoming>, metrics: &Metrics) -> Answer {

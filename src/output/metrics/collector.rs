@@ -79,7 +79,7 @@ impl Collector {
         const UP: Family = Family::gauge("pause_monitor_up", "Whether complete samples arrive.");
         const RELOAD_OK: Family = Family::gauge(
             "pause_monitor_config_last_reload_successful",
-            "Whether the configuration was taken when it was last read.",
+            "Whether the configuration, and the web configuration, were taken when they were last read.",
         );
         const RELOADED: Family = Family::gauge(
             "pause_monitor_config_last_reload_success_timestamp_seconds",
@@ -97,7 +97,10 @@ impl Collector {
             ],
         );
         out.value(UP, flag(snapshot.up));
-        out.value(RELOAD_OK, flag(self.shared.reload_ok.load(Relaxed)));
+        out.value(
+            RELOAD_OK,
+            flag(self.shared.reload_ok.load(Relaxed) && self.shared.web_reload_ok.load(Relaxed)),
+        );
         out.value(RELOADED, unix_seconds(self.shared.reloaded_ns.load(Relaxed)));
     }
 

@@ -48,6 +48,8 @@ struct Shared {
     restored_pause_ns: AtomicI64,
     /// Whether the configuration was taken when it was last read. The daemon writes.
     reload_ok: AtomicBool,
+    /// The same of the web configuration. The HTTP server writes.
+    web_reload_ok: AtomicBool,
     /// When it was last taken, Unix ns. The daemon writes.
     reloaded_ns: AtomicI64,
 }
@@ -139,6 +141,7 @@ pub fn channel(thresholds: &Thresholds, peers: Peers) -> (Feed, Metrics) {
         ended: AtomicBool::new(false),
         restored_pause_ns: AtomicI64::new(NONE),
         reload_ok: AtomicBool::new(true),
+        web_reload_ok: AtomicBool::new(true),
         reloaded_ns: AtomicI64::new(clock::unix_ns()),
     });
     let peers = Arc::new(peers);
@@ -200,14 +203,23 @@ impl Metrics {
 
     /// The configuration was read again, and taken or not.
     pub fn reloaded(&self, taken: bool) {
-        self.shared.reload_ok.store(taken, Relaxed);
-        if taken {
-            self.shared.reloaded_ns.store(clock::unix_ns(), Relaxed);
-        }
+        self.shared.reloaded(&self.shared.reload_ok, taken);
+    }
+
+    /// The web configuration was read again, and taken or not.
+    pub fn web_reloaded(&self, taken: bool) {
+        self.shared.reloaded(&self.shared.web_reload_ok, taken);
     }
 }
 
 impl Shared {
+    fn reloaded(&self, what: &AtomicBool, taken: bool) {
+        what.store(taken, Relaxed);
+        if taken {
+            self.reloaded_ns.store(clock::unix_ns(), Relaxed);
+        }
+    }
+
     fn snapshot(&self, awake_ns: u64) -> Snapshot {
         let totals = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         let limit_ns = SILENT_NS.max(totals.spacing_ns.saturating_mul(3));
