@@ -130,7 +130,12 @@ pub const BINDINGS: &[Binding] = &[
     binding(All, "Esc", "back; close", &[(Esc, Action::Leave)]),
     binding(All, "?", "this help", &[(Char('?'), Action::Help), (Char('h'), Action::Help)]),
     binding(All, "q", "quit (Ctrl-C too; Ctrl-Z suspends, Ctrl-L draws anew)", &[(Char('q'), Action::Quit)]),
-    binding(Time, "Space", "hold the picture, or let it go; of a recording play, pause", &[(Char(' '), Action::Hold)]),
+    binding(
+        Time,
+        "Space",
+        "hold the picture, or let it go; of a recording play, pause",
+        &[(Char(' '), Action::Hold)],
+    ),
     binding(
         Time,
         "Left Right",
@@ -143,7 +148,12 @@ pub const BINDINGS: &[Binding] = &[
         "one sample back or on",
         &[(Char(','), Action::StepBack), (Char('.'), Action::StepForward)],
     ),
-    binding(Time, "Home End", "to the beginning; to the end, or live", &[(Home, Action::First), (End, Action::Last)]),
+    binding(
+        Time,
+        "Home End",
+        "to the beginning; to the end, or live",
+        &[(Home, Action::First), (End, Action::Last)],
+    ),
     binding(
         Time,
         "- +",
@@ -188,7 +198,11 @@ pub fn action(key: &KeyEvent) -> Option<Action> {
     if key.modifiers.contains(KeyModifiers::ALT) {
         return None;
     }
-    BINDINGS.iter().flat_map(|binding| binding.keys).find(|(code, _)| *code == key.code).map(|(_, action)| *action)
+    BINDINGS
+        .iter()
+        .flat_map(|binding| binding.keys)
+        .find(|(code, _)| *code == key.code)
+        .map(|(_, action)| *action)
 }
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ impl Look {
     pub fn of_terminal(utf8: bool, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Self {
         let is = |name: &str, value: &str| variable(name).as_deref() == Some(OsStr::new(value));
         let term = variable("TERM").map(|term| term.to_string_lossy().into_owned()).unwrap_or_default();
-        let colours = if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) || term.contains("mono") {
+        let colours = if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) || term.contains("mono")
+        {
             Colours::None
         } else if term.contains("256color")
             || term.contains("direct")

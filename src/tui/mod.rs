@@ -144,7 +144,9 @@ fn read_terminal(inputs: &SyncSender<Input>) {
 
 /// SIGTERM, SIGINT and SIGHUP end it, a second one at once; SIGCONT draws anew.
 fn heed_signals(inputs: &SyncSender<Input>, ended: &AtomicBool) {
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCONT]) else { return };
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCONT]) else {
+        return;
+    };
     for signal in &mut signals {
         if signal == SIGCONT {
             if inputs.try_send(Input::Continued).is_err() {
@@ -190,8 +192,10 @@ fn serve(
                     Effect::Suspend => surface.suspend()?,
                     Effect::Ask(request) => {
                         if questions.try_send(request).is_err() {
-                            state.notice =
-                                Some(("The disk does not answer: try again.".to_owned(), state.now_ns + 5_000_000_000));
+                            state.notice = Some((
+                                "The disk does not answer: try again.".to_owned(),
+                                state.now_ns + 5_000_000_000,
+                            ));
                         }
                     }
                 }
@@ -211,7 +215,9 @@ fn serve(
         let frame_ns = changed.then_some(next_frame_ns);
         let wake_ns = [frame_ns, wake_at(state)].into_iter().flatten().min();
         let waited = match wake_ns {
-            Some(wake_ns) => inputs.recv_timeout(Duration::from_nanos(wake_ns.saturating_sub(clock::awake_ns()))),
+            Some(wake_ns) => {
+                inputs.recv_timeout(Duration::from_nanos(wake_ns.saturating_sub(clock::awake_ns())))
+            }
             None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         first = match waited {

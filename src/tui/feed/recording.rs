@@ -14,9 +14,9 @@ use crate::source::replay::Replay;
 use crate::wire::CulpritLine;
 
 use super::{Fed, Gap, Sink};
+use crate::tui::state::Source;
 use crate::tui::state::history::RECORDED;
 use crate::tui::state::playback::Loading;
-use crate::tui::state::Source;
 
 /// Samples handed over together.
 const BATCH: usize = 64;
@@ -75,7 +75,8 @@ fn hand_over(
     notices: &mut Vec<Notice>,
     sink: Sink<'_>,
 ) -> bool {
-    let samples = (!batch.is_empty()).then(|| Fed::Recorded(std::mem::replace(batch, Vec::with_capacity(BATCH))));
+    let samples =
+        (!batch.is_empty()).then(|| Fed::Recorded(std::mem::replace(batch, Vec::with_capacity(BATCH))));
     let happened: Vec<Fed> = notices.drain(..).flat_map(happened).collect();
     samples.into_iter().chain(happened).chain(fed).all(sink)
 }
@@ -90,7 +91,11 @@ fn happened(notice: Notice) -> Vec<Fed> {
                 certain: gap.certain,
                 duration_ms: gap.duration_ns as f64 / 1e6,
                 event: gap.id,
-                culprits: gap.culprits.iter().map(|culprit| CulpritLine::from(culprit).into_owned()).collect(),
+                culprits: gap
+                    .culprits
+                    .iter()
+                    .map(|culprit| CulpritLine::from(culprit).into_owned())
+                    .collect(),
             };
             let row = EventRow::from_gap(&gap, NO_INCIDENT).map(event);
             [Some(Fed::Gap(told)), row].into_iter().flatten().collect()

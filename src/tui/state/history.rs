@@ -77,7 +77,8 @@ impl History {
     /// Takes the sample that came `step_ns` after the one before it; `broken` where nothing is known of the time
     /// between. The oldest makes room.
     pub fn push(&mut self, sample: &Sample, step_ns: u64, broken: bool) {
-        let (mut at_ns, mut ring_ns, mut from_ns) = (0, 0, 0);
+        // Of the first one only its own interval is known.
+        let (mut at_ns, mut ring_ns, mut from_ns) = (sample.expected_ns.clamp(1, MOST_STEP_NS), 0, 0);
         if let Some(last) = self.kept.back() {
             let shown = if broken { BREAK_NS } else { step_ns.min(MOST_STEP_NS) };
             at_ns = last.entry.at_ns + shown;
@@ -205,8 +206,8 @@ mod tests {
         history.push(&sample(2), 100_000_000, false);
         history.push(&sample(3), 60_100_000_000, false);
         let kept = history.get(2).unwrap();
-        assert_eq!(kept.entry.at_ns, 3_100_000_000);
-        assert_eq!(kept.from_ns, 3_000_000_000, "it speaks of its own interval only");
+        assert_eq!(kept.entry.at_ns, 3_200_000_000);
+        assert_eq!(kept.from_ns, 3_100_000_000, "it speaks of its own interval only");
         assert_eq!(kept.hole_ns(), Some(60_000_000_000));
         assert_eq!(kept.entry.ring_ns, 1_100_000_000);
         assert_eq!(history.get(1).unwrap().hole_ns(), None);
@@ -219,6 +220,6 @@ mod tests {
         history.push(&sample(1), 0, true);
         let kept = history.get(1).unwrap();
         assert!(kept.broken && kept.hole_ns().is_none());
-        assert_eq!(kept.entry.at_ns, 1_000_000_000);
+        assert_eq!(kept.entry.at_ns, 1_100_000_000);
     }
 }

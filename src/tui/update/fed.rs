@@ -90,7 +90,8 @@ pub(super) fn fed(state: &mut State, fed: Fed) {
 /// Takes the samples of a hello: those not seen yet. They go on where the last connection ended, or follow a break.
 fn greet(state: &mut State, ring: &[Sample]) {
     let newest = state.history.newest().map(|sample| (sample.seq, sample.time_ns));
-    let goes_on = newest.is_some_and(|newest| ring.iter().any(|sample| (sample.seq, sample.time_ns) == newest));
+    let goes_on =
+        newest.is_some_and(|newest| ring.iter().any(|sample| (sample.seq, sample.time_ns) == newest));
     let mut broken = newest.is_some() && !goes_on;
     for sample in ring {
         // A daemon that was started anew counts from 1 again, later.

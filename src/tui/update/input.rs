@@ -93,7 +93,9 @@ fn act(state: &mut State, action: Action, far: bool) -> Vec<Effect> {
         Action::Help => state.help = true,
         Action::Show(view) => show(state, view),
         Action::NextView => show(state, View::ALL[(state.view as usize + 1) % View::ALL.len()]),
-        Action::PreviousView => show(state, View::ALL[(state.view as usize + View::ALL.len() - 1) % View::ALL.len()]),
+        Action::PreviousView => {
+            show(state, View::ALL[(state.view as usize + View::ALL.len() - 1) % View::ALL.len()])
+        }
         Action::Up => select(state, -1),
         Action::Down => select(state, 1),
         Action::PageUp => select(state, -PAGE_ROWS),
@@ -225,7 +227,9 @@ fn jump(state: &mut State, number: u64) {
     let edge = state.edge();
     match &state.feed {
         Feed::Recording(_) => playback::seek(state, number),
-        Feed::Live(_) => state.held = Some(number.clamp(state.history.first(), state.history.last().unwrap_or(0))),
+        Feed::Live(_) => {
+            state.held = Some(number.clamp(state.history.first(), state.history.last().unwrap_or(0)))
+        }
     }
     let at_ns = |number: u64| state.history.get(number).map_or(0, |kept| kept.entry.at_ns);
     let (Some(edge), Some(cursor)) = (edge, state.cursor()) else { return };

@@ -81,7 +81,9 @@ pub fn update(state: &mut State, input: Input, now_ns: u64) -> Vec<Effect> {
 #[must_use]
 pub fn wake_at(state: &State) -> Option<u64> {
     let waiting = match &state.feed {
-        Feed::Live(Link::Up) => state.arrived_ns.map(|arrived| (arrived + WAITING_NS).max(state.now_ns + AGES_NS)),
+        Feed::Live(Link::Up) => {
+            state.arrived_ns.map(|arrived| (arrived + WAITING_NS).max(state.now_ns + AGES_NS))
+        }
         Feed::Live(_) => state.arrived_ns.map(|_| state.now_ns + AGES_NS),
         Feed::Recording(_) => playback::due_ns(state),
     };

@@ -40,7 +40,8 @@ pub(super) fn advance(state: &mut State) {
         state.edge = None;
     }
     let passed = before + 1..=after;
-    let told = state.marks.iter().rfind(|mark| passed.contains(&mark.told_at) && mark.verdict == Verdict::Pause);
+    let told =
+        state.marks.iter().rfind(|mark| passed.contains(&mark.told_at) && mark.verdict == Verdict::Pause);
     if let Some(mark) = told.cloned() {
         show_banner(state, mark);
     }

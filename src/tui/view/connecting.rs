@@ -24,15 +24,22 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
             lines.push(Line::from(vec![Span::styled("    pause-monitor daemon", look.key())]));
             lines.push(Line::default());
             lines.push(Line::raw("Without one, what a freeze looks like can be seen in a made-up machine:"));
-            lines.push(Line::from(vec![Span::styled("    pause-monitor daemon --source simulate:freeze", look.key())]));
+            lines.push(Line::from(vec![Span::styled(
+                "    pause-monitor daemon --source simulate:freeze",
+                look.key(),
+            )]));
         }
-        Feed::Live(Link::Lost(None)) => lines.push(Line::styled("The daemon ended; connecting again …", bold)),
+        Feed::Live(Link::Lost(None)) => {
+            lines.push(Line::styled("The daemon ended; connecting again …", bold))
+        }
         Feed::Live(Link::Up) => {
             lines.push(Line::styled("Connected: waiting for the first sample", bold));
             lines.extend(state.source.detail.as_deref().map(|detail| Line::raw(look.text(detail))));
         }
         Feed::Recording(playback) => match &playback.loading {
-            Loading::Reading => lines.push(Line::styled(look.text(&format!("Reading {} …", playback.name)), bold)),
+            Loading::Reading => {
+                lines.push(Line::styled(look.text(&format!("Reading {} …", playback.name)), bold))
+            }
             Loading::Failed(why) => {
                 lines.push(Line::styled("The recording can't be read", bold));
                 lines.push(Line::raw(look.text(why)));
@@ -40,7 +47,8 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
             Loading::Done | Loading::Full => {
                 lines.push(Line::styled("The recording holds no sample", bold));
                 if playback.rejected > 0 {
-                    let told = format!("{} could not be read", human::count(playback.rejected, "document or line"));
+                    let told =
+                        format!("{} could not be read", human::count(playback.rejected, "document or line"));
                     lines.push(Line::raw(told));
                 }
             }

@@ -26,7 +26,7 @@ pub(super) fn draw(state: &State, detail: &Detail, buf: &mut Buffer, area: Rect)
     if graph > 0 {
         let place = Rect { height: graph, ..below };
         match shown_end(detail) {
-            Some(end) => stress::small(state, buf, place, &detail.samples, end, None),
+            Some(end) => stress::small(state, buf, place, &detail.samples, end),
             None => {
                 buf.set_stringn(
                     place.x,
@@ -117,7 +117,8 @@ fn lines(state: &State, detail: &Detail, width: usize) -> Vec<Line<'static>> {
     }
     if let Some(tiers) = row.tiers {
         let seconds = |ns: u64| human::duration(ns as f64 / 1e9);
-        let text = format!("elevated {}, critical {}", seconds(tiers.elevated_ns), seconds(tiers.critical_ns));
+        let text =
+            format!("elevated {}, critical {}", seconds(tiers.elevated_ns), seconds(tiers.critical_ns));
         lines.push(plain("tiers", text));
     }
     for capture in &event.forensics {

@@ -34,10 +34,11 @@ fn status_style(look: Look, status: Status) -> Style {
 
 /// The peak's score, and its tier.
 fn peak(event: &StoredEvent) -> (String, &'static str) {
-    event.row.peak.as_ref().map_or_else(
-        || ("-".to_owned(), "-"),
-        |peak| (peak.stress.total().to_string(), peak.tier.as_str()),
-    )
+    event
+        .row
+        .peak
+        .as_ref()
+        .map_or_else(|| ("-".to_owned(), "-"), |peak| (peak.stress.total().to_string(), peak.tier.as_str()))
 }
 
 /// One event in a line of that width.
@@ -59,8 +60,12 @@ fn line(state: &State, event: &StoredEvent, width: usize) -> Line<'static> {
         used += 20;
     }
     let culprits = event.culprits_text();
-    let note = event.note.as_deref().filter(|_| width >= 90).map_or_else(String::new, |note| format!("  # {note}"));
-    line.push(Span::raw(format!(" {}", look.cut(&format!("{culprits}{note}"), width.saturating_sub(used + 1)))));
+    let note =
+        event.note.as_deref().filter(|_| width >= 90).map_or_else(String::new, |note| format!("  # {note}"));
+    line.push(Span::raw(format!(
+        " {}",
+        look.cut(&format!("{culprits}{note}"), width.saturating_sub(used + 1))
+    )));
     Line::from(line)
 }
 
@@ -120,7 +125,9 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let waited = events.asked_ns.map_or(0, |asked| state.now_ns.saturating_sub(asked));
     let right = match waited {
         // A disk that is busy is asked once and waited for.
-        2_000_000_000.. => format!("the disk has not answered for {}", human::duration(frame::seconds(waited))),
+        2_000_000_000.. => {
+            format!("the disk has not answered for {}", human::duration(frame::seconds(waited)))
+        }
         _ => human::count(events.list.len() as u64, "event") + more,
     };
     let below = frame::panel(look, buf, area, &title(look, &format!("Events{of}")), &right);

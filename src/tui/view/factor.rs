@@ -5,11 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use crate::human;
 use crate::sample::{Factor, Tier};
+use crate::tui::state::history::Kept;
 use crate::tui::state::{Measure, State};
 
-use super::frame::{panel, seconds};
+use super::frame::{panel, whole};
 use super::{factors, graph, processes, raw};
 
 /// Rows of the processes' panel.
@@ -49,7 +49,7 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
         Span::styled(format!(" of {} points", factor.max()), look.dim()),
     ]);
     let span = graph::Span { history: &state.history, end, span_ns: state.span_ns() };
-    let right = human::duration(seconds(state.span_ns()));
+    let right = whole(state.span_ns());
     let below = panel(look, buf, at(area.y + 1, first), &heading, &right);
     let max = f64::from(factor.max());
     plot(state, buf, below, &span, max, &factor.max().to_string(), |kept| {
@@ -86,7 +86,7 @@ fn plot(
     span: &graph::Span<'_>,
     top: f64,
     label: &str,
-    value: impl Fn(&crate::tui::state::history::Kept) -> Option<f64>,
+    value: impl Fn(&Kept) -> Option<f64>,
 ) {
     let look = state.look;
     if area.height < 2 {
@@ -99,7 +99,7 @@ fn plot(
         ..area
     };
     let columns = graph::columns(span, usize::from(plot.width) * graph::per_cell(look), value);
-    graph::draw(look, buf, plot, &columns, top, None);
+    graph::draw(look, buf, plot, &columns, top);
     let mark = graph::Mark { at: top, label: look.text(label), style: look.rule() };
     graph::scale(look, buf, Rect { x: area.x, width: plot.right() - area.x, ..plot }, top, &[mark]);
     graph::time(look, buf, plot, span);

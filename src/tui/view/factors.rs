@@ -46,7 +46,8 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
         let value = raw::text(factor, raw::value(factor, &state.history, cursor), sample);
         line.push(Span::raw(format!("  {} ", look.fit(&value, RAW))));
         // As wide as the room is, but not wider than there are samples.
-        let columns = graph::columns(&span, room.min(150), |kept| Some(f64::from(kept.sample().stress.get(factor))));
+        let columns =
+            graph::columns(&span, room.min(150), |kept| Some(f64::from(kept.sample().stress.get(factor))));
         let values: Vec<Option<u8>> = columns
             .iter()
             .map(|column| column.value.map(|points| (points * 100.0 / f64::from(max)) as u8))

@@ -6,12 +6,27 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use crate::event::Verdict;
 use crate::human;
 use crate::sample::Tier;
 use crate::tui::look::Look;
 use crate::tui::state::playback::Loading;
-use crate::tui::state::{Feed, Link, State, View, WAITING_NS};
+use crate::tui::state::{Feed, Link, Mark, State, View, WAITING_NS};
+
+/// A time that goes on, without digits that only flicker.
+pub(super) fn tenths(ns: u64) -> String {
+    match ns {
+        0..60_000_000_000 => format!("{:.1} s", seconds(ns / 100_000_000 * 100_000_000)),
+        _ => whole(ns),
+    }
+}
+
+/// A time in whole seconds.
+pub(super) fn whole(ns: u64) -> String {
+    match ns / 1_000_000_000 {
+        whole @ 0..60 => format!("{whole} s"),
+        whole => human::duration(whole as f64),
+    }
+}
 
 /// Nanoseconds as seconds.
 pub(super) fn seconds(ns: u64) -> f64 {
@@ -79,15 +94,12 @@ pub(super) fn standing(state: &State) -> (&'static str, String) {
         }
         Feed::Live(Link::Connecting(_)) => ("(connecting)", String::new()),
         Feed::Live(Link::Lost(_)) => {
-            let ago = state.silence_ns().map_or_else(String::new, |ns| {
-                format!("last sample {} ago", human::duration(seconds(ns / 1_000_000_000 * 1_000_000_000)))
-            });
+            let ago =
+                state.silence_ns().map_or_else(String::new, |ns| format!("last sample {} ago", whole(ns)));
             ("(reconnecting)", ago)
         }
         Feed::Live(Link::Up) => match state.silence_ns() {
-            Some(ns) if ns >= WAITING_NS => {
-                ("(waiting)", format!("no sample for {}", human::duration(seconds(ns / 100_000_000 * 100_000_000))))
-            }
+            Some(ns) if ns >= WAITING_NS => ("(waiting)", format!("no sample for {}", tenths(ns))),
             None => ("(waiting)", "for the first sample".to_owned()),
             Some(_) => ("(live)", state.rate_hz().map_or_else(String::new, |rate| format!("{rate:.1} Hz"))),
         },
@@ -98,7 +110,7 @@ pub(super) fn standing(state: &State) -> (&'static str, String) {
 fn held(state: &State) -> Option<String> {
     let held = state.history.get(state.held?)?.entry.at_ns;
     let newest = state.history.get(state.history.last()?)?.entry.at_ns;
-    Some(format!("(held) -{}", human::duration(seconds(newest.saturating_sub(held)))))
+    Some(format!("(held) -{}", tenths(newest.saturating_sub(held))))
 }
 
 fn tabs(state: &State, width: u16) -> Vec<(View, String)> {
@@ -129,7 +141,8 @@ pub(super) fn header(state: &State, buf: &mut Buffer, area: Rect) {
         ("(replay)", _) => look.key(),
         _ => look.tier(Tier::Elevated),
     };
-    let mut line = vec![Span::styled(" pause-monitor ", bold), Span::styled(word, style.add_modifier(Modifier::BOLD))];
+    let mut line =
+        vec![Span::styled(" pause-monitor ", bold), Span::styled(word, style.add_modifier(Modifier::BOLD))];
     if state.sample().is_some_and(|sample| sample.degraded) {
         line.push(Span::styled(" (degraded)", look.tier(Tier::Elevated)));
     }
@@ -140,8 +153,10 @@ pub(super) fn header(state: &State, buf: &mut Buffer, area: Rect) {
     if state.lagged > 0 {
         line.push(Span::styled(format!(" lagged {}", state.lagged), look.tier(Tier::Elevated)));
     }
-    line.push(Span::styled(format!("  {}", look.text(&machine(state))), look.dim()));
     let room = tabs_x.saturating_sub(area.x + 1);
+    let used: usize = line.iter().map(Span::width).sum();
+    let machine = look.cut(&machine(state), usize::from(room).saturating_sub(used + 2));
+    line.push(Span::styled(format!("  {machine}"), look.dim()));
     buf.set_line(area.x, area.y, &Line::from(line), room);
     let mut x = tabs_x;
     for (view, text) in tabs {
@@ -203,7 +218,13 @@ pub(super) fn footer(state: &State, buf: &mut Buffer, area: Rect) {
         return;
     }
     if let Some((notice, _)) = &state.notice {
-        buf.set_stringn(area.x, area.y, format!(" {}", look.cut(notice, width - 1)), width, look.tier(Tier::Elevated));
+        buf.set_stringn(
+            area.x,
+            area.y,
+            format!(" {}", look.cut(notice, width - 1)),
+            width,
+            look.tier(Tier::Elevated),
+        );
         return;
     }
     let keys: &[(&str, &str)] = match (state.view, &state.feed) {
@@ -215,14 +236,22 @@ pub(super) fn footer(state: &State, buf: &mut Buffer, area: Rect) {
             &[("Enter", "open"), ("f", "filter"), ("v p x u", "mark"), ("n", "note"), ("g", "go to it")]
         }
         (View::Events, Feed::Recording(_)) => &[("Enter", "open"), ("Esc", "back"), ("g", "go to it")],
-        (View::Processes, _) => &[("m", "measure"), ("r", "reverse"), ("Space", "hold"), ("Left Right", "time")],
+        (View::Processes, _) => {
+            &[("m", "measure"), ("r", "reverse"), ("Space", "hold"), ("Left Right", "time")]
+        }
         (_, Feed::Recording(_)) => {
             &[("Space", "play"), ("Left Right", "seek"), (", .", "step"), ("< >", "speed"), ("- +", "zoom")]
         }
-        (View::Factor, _) => &[("Up Down", "factor"), ("Space", "hold"), ("Left Right", "time"), ("- +", "zoom")],
-        (View::Overview, _) => {
-            &[("Enter", "factor"), ("Space", "hold"), ("Left Right", "time"), ("- +", "zoom"), ("m", "measure")]
+        (View::Factor, _) => {
+            &[("Up Down", "factor"), ("Space", "hold"), ("Left Right", "time"), ("- +", "zoom")]
         }
+        (View::Overview, _) => &[
+            ("Enter", "factor"),
+            ("Space", "hold"),
+            ("Left Right", "time"),
+            ("- +", "zoom"),
+            ("m", "measure"),
+        ],
     };
     let mut line = vec![Span::raw(" ")];
     for (key, what) in keys.iter().chain(&[("?", "help"), ("q", "quit")]) {
@@ -232,39 +261,44 @@ pub(super) fn footer(state: &State, buf: &mut Buffer, area: Rect) {
     buf.set_line(area.x, area.y, &Line::from(line), area.width);
 }
 
-/// What happened just now, over the first row; while nothing comes, that.
-pub(super) fn banner(state: &State, buf: &mut Buffer, body: Rect) {
+/// Nothing comes, or something happened just now.
+pub(super) fn has_banner(state: &State) -> bool {
+    silent_ns(state).is_some() || state.banner.is_some()
+}
+
+/// How long nothing has come over a connection that stands, ns, where that is long.
+fn silent_ns(state: &State) -> Option<u64> {
+    state.silence_ns().filter(|ns| *ns >= WAITING_NS && matches!(state.feed, Feed::Live(Link::Up)))
+}
+
+/// What happened just now; while nothing comes, that.
+pub(super) fn banner(state: &State, buf: &mut Buffer, area: Rect) {
     let look = state.look;
-    let (text, tier) = match (&state.banner, state.silence_ns()) {
-        (_, Some(ns)) if ns >= WAITING_NS && matches!(state.feed, Feed::Live(Link::Up)) => {
+    let (text, tier) = match (silent_ns(state), &state.banner) {
+        (Some(ns), _) => {
             let why = match state.source.state.as_str() {
-                "down" => "the source is down".to_owned(),
-                "restarting" => "the source is started again".to_owned(),
-                _ => "the sampler or the machine stands still; the verdict comes with the next one".to_owned(),
+                "down" => "the source is down",
+                "restarting" => "the source is started again",
+                _ => "the sampler or the machine stands still; the verdict comes with the next one",
             };
-            (format!("No sample for {}: {why}", human::duration(seconds(ns / 100_000_000 * 100_000_000))), Tier::Elevated)
+            (format!("No sample for {}: {why}", tenths(ns)), Tier::Elevated)
         }
-        (Some(banner), _) => {
-            let mark = &banner.mark;
-            let doubt = if mark.certain { "" } else { ", not certain" };
-            let blamed = mark.culprits.first().map_or_else(
-                || ", no process stands out".to_owned(),
-                |first| format!(", built up by {} {:.0} %", first.name, first.share * 100.0),
-            );
-            let event = mark.event.map_or_else(String::new, |id| format!("; event {id}"));
-            let word = match mark.verdict {
-                Verdict::Pause => "PAUSE",
-                Verdict::Stall => "STALL",
-                Verdict::Starved => "STARVED",
-                Verdict::Sleep => "SLEEP",
-            };
-            let time = human::local(mark.ended_ns, "%H:%M:%S", &state.zone);
-            let length = human::duration(mark.duration_ms / 1e3);
-            (format!("{word} of {length} at {time}{doubt}{blamed}{event}"), Tier::Critical)
-        }
-        (None, _) => return,
+        (None, Some(banner)) => (happened(state, &banner.mark), Tier::Critical),
+        (None, None) => return,
     };
-    let width = usize::from(body.width);
-    let text = look.fit(&format!("  {text}"), width);
-    buf.set_stringn(body.x, body.y, text, width, look.banner(tier));
+    let width = usize::from(area.width);
+    buf.set_stringn(area.x, area.y, look.fit(&format!(" {text}"), width), width, look.banner(tier));
+}
+
+/// A gap in a line.
+fn happened(state: &State, mark: &Mark) -> String {
+    let doubt = if mark.certain { "" } else { ", not certain" };
+    let blamed = mark.culprits.first().map_or_else(
+        || ", no process stands out".to_owned(),
+        |first| format!(", built up by {} {:.0} %", first.name, first.share * 100.0),
+    );
+    let event = mark.event.map_or_else(String::new, |id| format!("; event {id}"));
+    let time = human::local(mark.ended_ns, "%H:%M:%S", &state.zone);
+    let length = human::duration(mark.duration_ms / 1e3);
+    format!("{} of {length} at {time}{doubt}{blamed}{event}", mark.verdict.as_str().to_uppercase())
 }

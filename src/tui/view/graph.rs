@@ -10,7 +10,7 @@ use crate::sample::Tier;
 use crate::tui::look::{Look, Symbols};
 use crate::tui::state::history::{History, Kept};
 
-use super::frame::seconds;
+use super::frame::{seconds, whole};
 
 /// Columns of the axis at the left.
 pub(super) const SCALE: u16 = 5;
@@ -68,7 +68,8 @@ pub(super) fn columns(span: &Span<'_>, count: usize, value: impl Fn(&Kept) -> Op
     let mut fill = |from_ns: u64, to_ns: u64, mut put: Box<dyn FnMut(&mut Column) + '_>| {
         let last = count as i128 - 1;
         // The end belongs to the next one's first column, but for the newest.
-        let (from, to) = (span.column(from_ns, count), span.column(to_ns.saturating_sub(1).max(from_ns), count));
+        let (from, to) =
+            (span.column(from_ns, count), span.column(to_ns.saturating_sub(1).max(from_ns), count));
         if to < 0 || from > last {
             return;
         }
@@ -119,9 +120,8 @@ pub(super) struct Mark {
     pub style: Style,
 }
 
-/// Draws columns, as many as [`per_cell`] has room for, from 0 up to `top`; values in the colour of their tier, or all
-/// in one style.
-pub(super) fn draw(look: Look, buf: &mut Buffer, area: Rect, columns: &[Column], top: f64, one: Option<Style>) {
+/// Draws columns, as many as [`per_cell`] has room for, from 0 up to `top`, in the colours of their tiers.
+pub(super) fn draw(look: Look, buf: &mut Buffer, area: Rect, columns: &[Column], top: f64) {
     let rows = usize::from(area.height);
     let steps = match look.symbols {
         Symbols::Braille => 4,
@@ -138,7 +138,7 @@ pub(super) fn draw(look: Look, buf: &mut Buffer, area: Rect, columns: &[Column],
         let heights: Vec<usize> = columns.iter().map(height).collect();
         let tier = columns.iter().map(|column| column.tier).max().unwrap_or_default();
         let hole = columns.iter().all(|column| column.hole);
-        let style = one.unwrap_or_else(|| look.tier(tier));
+        let style = look.tier(tier);
         for row in 0..rows {
             // From the bottom.
             let base = row * steps;
@@ -153,7 +153,9 @@ pub(super) fn draw(look: Look, buf: &mut Buffer, area: Rect, columns: &[Column],
                 continue;
             }
             let symbol = match look.symbols {
-                Symbols::Braille => braille(filled(heights[0]), heights.get(1).map_or(0, |height| filled(*height))),
+                Symbols::Braille => {
+                    braille(filled(heights[0]), heights.get(1).map_or(0, |height| filled(*height)))
+                }
                 Symbols::Block => {
                     ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][filled(heights[0]).clamp(1, 8) - 1]
                 }
@@ -177,7 +179,13 @@ pub(super) fn scale(look: Look, buf: &mut Buffer, area: Rect, top: f64, marks: &
     for mark in marks {
         let row = (mark.at / top.max(f64::MIN_POSITIVE) * rows).ceil().clamp(1.0, rows) as u16;
         let y = area.bottom() - row;
-        buf.set_stringn(area.x, y, look.right(&mark.label, usize::from(SCALE) - 1), usize::from(SCALE), mark.style);
+        buf.set_stringn(
+            area.x,
+            y,
+            look.right(&mark.label, usize::from(SCALE) - 1),
+            usize::from(SCALE),
+            mark.style,
+        );
         for x in area.x + SCALE..area.right() {
             let cell = &mut buf[(x, y)];
             if cell.symbol() == " " {
@@ -191,7 +199,7 @@ pub(super) fn scale(look: Look, buf: &mut Buffer, area: Rect, top: f64, marks: &
 pub(super) fn time(look: Look, buf: &mut Buffer, plot: Rect, span: &Span<'_>) {
     let width = usize::from(plot.width);
     let y = plot.bottom();
-    let text = |ns: u64| format!("-{}", human::duration(seconds(ns)));
+    let text = |ns: u64| format!("-{}", whole(ns));
     for part in 0..3_u16 {
         let x = plot.x + plot.width * part / 3;
         buf.set_stringn(x, y, text(span.span_ns / 3 * u64::from(3 - part)), width, look.dim());
@@ -256,7 +264,7 @@ mod tests {
         let history = history(&[0, 100, 100, 500]);
         let span = Span { history: &history, end: 3, span_ns: 1_000_000_000 };
         let columns = columns(&span, 10, |kept| Some(kept.sample().seq as f64));
-        assert_eq!(values(&columns), "   12____3");
+        assert_eq!(values(&columns), "  012____3");
     }
 
     #[test]

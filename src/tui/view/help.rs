@@ -20,7 +20,8 @@ const MARKS: [(&str, &str, &str); 5] = [
 
 pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let look = state.look;
-    let below = panel(look, buf, area, &title(look, "Help"), concat!("pause-monitor ", env!("CARGO_PKG_VERSION")));
+    let below =
+        panel(look, buf, area, &title(look, "Help"), concat!("pause-monitor ", env!("CARGO_PKG_VERSION")));
     let mut lines: Vec<Line<'_>> = Vec::new();
     for scope in Scope::ALL {
         lines.push(Line::styled(format!(" {}", scope.title()), look.title()));
@@ -32,7 +33,11 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
         }
     }
     lines.push(Line::styled(" Mouse", look.title()));
-    for text in ["click a screen's name, a factor, an event, a column; twice opens", "click or drag in the graph: that time", "the wheel moves the selection"] {
+    for text in [
+        "click a screen's name, a factor, an event, a column; twice opens",
+        "click or drag in the graph: that time",
+        "the wheel moves the selection",
+    ] {
         lines.push(Line::raw(format!("   {text}")));
     }
     lines.push(Line::styled(" Signs", look.title()));

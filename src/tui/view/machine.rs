@@ -11,6 +11,9 @@ use crate::tui::state::State;
 use super::frame::{panel, title};
 use super::raw::{bytes, number};
 
+/// From so many columns on figures are told at length.
+const LONG: usize = 36;
+
 /// What a figure is called, what it is, and whether it is out of the ordinary.
 type Figure = (&'static str, String, bool);
 
@@ -27,7 +30,7 @@ fn watts(mw: f64) -> String {
 }
 
 /// The figures, the most telling ones first: what there is no room for are the last.
-fn figures(sample: &Sample) -> Vec<Figure> {
+fn figures(sample: &Sample, long: bool) -> Vec<Figure> {
     let metrics = &sample.metrics;
     let interval = sample.interval_ns.unwrap_or(sample.elapsed_ns);
     let late = sample.latency_ratio > 1.2;
@@ -37,12 +40,14 @@ fn figures(sample: &Sample) -> Vec<Figure> {
                 .into_iter()
                 .filter_map(|(name, mw)| mw.map(|mw| format!("{name} {}", number(mw / 1e3))))
                 .collect();
-        format!("{} ({})", watts(all), parts.join(", "))
+        if long && !parts.is_empty() { format!("{} ({})", watts(all), parts.join(", ")) } else { watts(all) }
     });
     let io = match (metrics.io_read_per_s, metrics.io_write_per_s) {
         (None, None) => None,
+        _ if !long => metrics.io_per_s().map(bytes),
         (read, write) => {
-            Some(format!("{} read, {} written", bytes(read.unwrap_or(0.0)), bytes(write.unwrap_or(0.0))))
+            let part = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), bytes);
+            Some(format!("{} read, {} written", part(read), part(write)))
         }
     };
     let load = match (metrics.load_avg, metrics.cores) {
@@ -51,7 +56,14 @@ fn figures(sample: &Sample) -> Vec<Figure> {
         _ => None,
     };
     vec![
-        ("interval", format!("{}, expected {}", ms(interval), ms(sample.expected_ns)), late),
+        (
+            "interval",
+            match long {
+                true => format!("{}, expected {}", ms(interval), ms(sample.expected_ns)),
+                false => format!("{:.1} / {}", interval as f64 / 1e6, ms(sample.expected_ns)),
+            },
+            late,
+        ),
         (
             "heartbeat",
             sample.heartbeat_ns.map_or_else(|| "none".to_owned(), |ns| format!("{} late", ms(ns))),
@@ -70,6 +82,7 @@ fn figures(sample: &Sample) -> Vec<Figure> {
                     0 => ", no swap used".to_owned(),
                     used => format!(", swap {}", human::bytes(used)),
                 });
+                let swap = if long { swap } else { String::new() };
                 format!("{pct:.0} % free{swap}")
             })),
             metrics.memory_available_pct.is_some_and(|pct| pct < 30.0),
@@ -86,7 +99,7 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let right = human::local(sample.time_ns, "%H:%M:%S%.3f", &state.zone);
     let below = panel(look, buf, area, &title(look, "Machine"), &right);
     let width = usize::from(below.width);
-    for ((name, value, odd), y) in figures(sample).into_iter().zip(below.y..below.bottom()) {
+    for ((name, value, odd), y) in figures(sample, width >= LONG).into_iter().zip(below.y..below.bottom()) {
         let style = if odd { look.tier(Tier::Elevated) } else { ratatui::style::Style::new() };
         let line = Line::from(vec![
             Span::styled(format!(" {name:<9} "), look.dim()),

@@ -60,8 +60,11 @@ fn screen(state: &State, buf: &mut Buffer) {
     if area.width < MIN_COLUMNS || area.height < MIN_ROWS {
         return layout::too_small(buf, area);
     }
-    let places = layout::places(area);
+    let places = layout::places(area, frame::has_banner(state));
     frame::header(state, buf, places.header);
+    if let Some(place) = places.banner {
+        frame::banner(state, buf, place);
+    }
     frame::footer(state, buf, places.footer);
     if state.help {
         help::draw(state, buf, places.body);
@@ -77,22 +80,22 @@ fn screen(state: &State, buf: &mut Buffer) {
         },
         View::Factor => factor::draw(state, buf, places.body),
     }
-    frame::banner(state, buf, places.body);
 }
 
 fn overview(state: &State, buf: &mut Buffer, places: &layout::Places) {
     stress::draw(state, buf, places.graph);
     factors::draw(state, buf, places.factors);
-    let panels: [(Option<Rect>, fn(&State, &mut Buffer, Rect)); 4] = [
-        (places.machine, machine::draw),
-        (places.processes, processes::panel),
-        (places.culprits, culprits::draw),
-        (places.events, events::panel),
-    ];
-    for (place, draw) in panels {
-        if let Some(place) = place {
-            draw(state, buf, place);
-        }
+    if let Some(place) = places.machine {
+        machine::draw(state, buf, place);
+    }
+    if let Some(place) = places.processes {
+        processes::panel(state, buf, place);
+    }
+    if let Some(place) = places.culprits {
+        culprits::draw(state, buf, place);
+    }
+    if let Some(place) = places.events {
+        events::panel(state, buf, place);
     }
     if dimmed(state) {
         // The last picture stays while there is no connection.
@@ -113,20 +116,27 @@ pub fn target(state: &State, column: u16, row: u16) -> Option<Target> {
     if area.width < MIN_COLUMNS || area.height < MIN_ROWS {
         return None;
     }
-    let places = layout::places(area);
+    let places = layout::places(area, frame::has_banner(state));
     let inside = |place: Rect| place.contains((column, row).into());
     if inside(places.header) {
         return frame::tab_at(state, places.header, column).map(Target::Tab);
     }
     match state.view {
-        View::Overview if inside(places.graph) => stress::time_at(state, places.graph, column).map(Target::Time),
+        View::Overview if inside(places.graph) => {
+            stress::time_at(state, places.graph, column).map(Target::Time)
+        }
         View::Overview if inside(places.factors) => factors::at(places.factors, row).map(Target::Factor),
         View::Overview => {
             let place = places.events.filter(|place| inside(*place))?;
             events::panel_at(state, place, row).map(Target::Event)
         }
         View::Processes => processes::at(state, places.body, column, row),
-        View::Events if state.events.detail.is_none() => events::at(state, places.body, row).map(Target::Event),
+        View::Events if state.events.detail.is_none() => {
+            events::at(state, places.body, row).map(Target::Event)
+        }
         View::Events | View::Factor => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,7 +87,8 @@ pub fn rows(state: &State) -> Vec<Row> {
                 continue;
             }
             for process in list(&kept.sample().top, listed).as_slice() {
-                let row = rows.entry((process.pid, process.name.as_str())).or_insert_with(|| new_row(process));
+                let row =
+                    rows.entry((process.pid, process.name.as_str())).or_insert_with(|| new_row(process));
                 if current {
                     row.now[listed as usize] = Some(process.value);
                 }
@@ -134,9 +135,9 @@ fn trend(look: Look, values: &[Option<f64>], most: f64) -> String {
     human::sparkline(&scaled, !look.ascii())
 }
 
-/// Columns that the name has.
-fn name_width(area: Rect) -> usize {
-    usize::from(area.width).saturating_sub(1 + PID + 4 * VALUE + 8 + trend_width(area) + 1).max(8)
+/// Columns that the name has, beside so many measures.
+fn name_width(area: Rect, measures: usize) -> usize {
+    usize::from(area.width).saturating_sub(1 + PID + measures * VALUE + 8 + trend_width(area) + 2).max(8)
 }
 
 fn trend_width(area: Rect) -> usize {
@@ -166,7 +167,10 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
         return;
     }
     let shown = shown(state, area);
-    let mut line = vec![Span::styled(format!(" {:>PID$} {} ", "PID", look.fit("NAME", name_width(area))), look.dim())];
+    let mut line = vec![Span::styled(
+        format!(" {:>PID$} {} ", "PID", look.fit("NAME", name_width(area, shown.len()))),
+        look.dim(),
+    )];
     for column in &shown {
         let style = if *column == measure { look.title() } else { look.dim() };
         line.push(Span::styled(look.right(heading(*column), VALUE), style));
@@ -179,10 +183,14 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let most = rows.iter().flat_map(|row| row.trend).flatten().fold(0.0, f64::max);
     let selected = state.processes.selected.min(rows.len() - 1);
     let height = usize::from(below.height.saturating_sub(1));
-    for ((index, row), y) in rows.iter().enumerate().skip(offset(selected, height)).zip(below.y + 1..below.bottom()) {
+    for ((index, row), y) in
+        rows.iter().enumerate().skip(offset(selected, height)).zip(below.y + 1..below.bottom())
+    {
         let pid = if row.pid < 0 { "-".to_owned() } else { row.pid.to_string() };
-        let mut line =
-            vec![Span::styled(format!(" {pid:>PID$} "), look.dim()), Span::raw(look.fit(&row.name, name_width(area)))];
+        let mut line = vec![
+            Span::styled(format!(" {pid:>PID$} "), look.dim()),
+            Span::raw(look.fit(&row.name, name_width(area, shown.len()))),
+        ];
         line.push(Span::raw(" "));
         for column in &shown {
             line.push(match row.now[*column as usize] {
@@ -211,9 +219,10 @@ pub(super) fn offset(selected: usize, height: usize) -> usize {
 pub(super) fn at(state: &State, area: Rect, column: u16, row: u16) -> Option<Target> {
     let row = row.checked_sub(area.y + 1)?;
     if row == 0 {
-        let first = area.x as usize + 1 + PID + 1 + name_width(area) + 1;
+        let shown = shown(state, area);
+        let first = usize::from(area.x) + 1 + PID + 1 + name_width(area, shown.len()) + 1;
         let index = usize::from(column).checked_sub(first)? / VALUE;
-        return shown(state, area).get(index).copied().map(Target::Measure);
+        return shown.get(index).copied().map(Target::Measure);
     }
     let height = usize::from(area.height.saturating_sub(2));
     let count = rows(state).len();

@@ -1,6 +1,5 @@
 //! What is behind a factor's points: its raw value, and the curve in words.
 
-use crate::human;
 use crate::sample::{Factor, Sample, WakeupsKind};
 use crate::tui::state::history::History;
 
@@ -95,20 +94,22 @@ pub(super) fn short(factor: Factor, value: f64) -> String {
 /// What the factor measures, and what it is worth.
 pub(super) fn curve(factor: Factor) -> (&'static str, &'static str) {
     match factor {
-        Factor::Load => {
-            ("load average over one minute ÷ cores", "0 below 1; (x−1)·15 up to 2; then 15 + (x−2)·7.5; 30 at most")
-        }
+        Factor::Load => (
+            "load average over one minute ÷ cores",
+            "0 below 1; (x−1)·15 up to 2; then 15 + (x−2)·7.5; 30 at most",
+        ),
         Factor::Memory => ("memory in use, percent: 100 − available", "0 below 70; x−70; 30 at most"),
         Factor::Thermal => ("held back by heat: any level but nominal", "10 or 0"),
         Factor::Latency => (
             "interval ÷ expected; live the smaller of it and 1 + heartbeat delay ÷ expected",
             "0 up to 1.2; rising to 10 at pause.threshold_ratio; then 5 for each 1 more; 20 at most",
         ),
-        Factor::Io => ("disk bytes read and written, MiB/s, mean of 1 s", "0 up to 10; (x−10) ÷ 9; 10 at most"),
-        Factor::Gpu => (
-            "the busiest GPU, percent",
-            "0 up to 50; (x−50) ÷ 3 up to 80; then 10 + (x−80) ÷ 2; 20 at most",
-        ),
+        Factor::Io => {
+            ("disk bytes read and written, MiB/s, mean of 1 s", "0 up to 10; (x−10) ÷ 9; 10 at most")
+        }
+        Factor::Gpu => {
+            ("the busiest GPU, percent", "0 up to 50; (x−50) ÷ 3 up to 80; then 10 + (x−80) ÷ 2; 20 at most")
+        }
         Factor::Wakeups => (
             "wakeups a second, mean of 1 s",
             "idle: 0 up to 100; (x−100) ÷ 40. interrupt: 0 up to 10,000; (x−10,000) ÷ 4,000; 10 at most",
@@ -120,7 +121,13 @@ pub(super) fn curve(factor: Factor) -> (&'static str, &'static str) {
     }
 }
 
-/// Bytes a second.
+/// Bytes a second, in three digits.
 pub(super) fn bytes(value: f64) -> String {
-    format!("{}/s", human::bytes(value.max(0.0) as u64))
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (value.max(0.0), 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{value:.0} B/s") } else { format!("{} {}/s", number(value), UNITS[unit]) }
 }

@@ -6,13 +6,15 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use crate::event::Verdict;
-use crate::human;
-use crate::sample::{Factor, Tier};
+use crate::sample::Tier;
 use crate::tui::state::State;
+use crate::tui::state::history::{History, Kept};
 
-use super::frame::{panel, seconds};
+use super::frame::{panel, whole};
 use super::graph;
 
+/// The graph of an event's samples reaches so far, ns: half a minute before a gap, and the gap.
+const BEFORE_NS: u64 = 36_000_000_000;
 /// The highest score there is.
 const TOP: f64 = 100.0;
 
@@ -42,10 +44,7 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     ];
     if let Some((_, ns, more)) = state.tier_for() {
         let least = if more { look.pick("≥ ", ">= ") } else { "" };
-        title.push(Span::styled(
-            format!(" for {least}{}", human::duration(seconds(ns / 1_000_000_000 * 1_000_000_000))),
-            look.dim(),
-        ));
+        title.push(Span::styled(format!(" for {least}{}", whole(ns)), look.dim()));
     }
     // Where the culprits have no panel of their own.
     if area.width < 100
@@ -55,21 +54,12 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
         title.push(Span::styled(format!("  {name} {:.0} %", first.share * 100.0), look.tier(Tier::Elevated)));
     }
     let peak = span.samples().map(|kept| kept.sample().stress.total()).max().unwrap_or(0);
-    let right = format!("peak {peak} in {}", human::duration(seconds(state.span_ns())));
+    let right = format!("peak {peak} in {}", whole(state.span_ns()));
     panel(look, buf, area, &Line::from(title), &right);
     let plot = plot(area);
-    let columns = graph::columns(&span, usize::from(plot.width) * graph::per_cell(look), |kept| {
-        Some(f64::from(kept.sample().stress.total()))
-    });
-    graph::draw(look, buf, plot, &columns, TOP, None);
-    let thresholds = state.thresholds();
-    let mark = |at: u8, style| graph::Mark { at: f64::from(at), label: at.to_string(), style };
-    let marks = [
-        mark(thresholds.critical, look.tier(Tier::Critical)),
-        mark(thresholds.elevated, look.tier(Tier::Elevated)),
-    ];
-    let with_scale = Rect { x: area.x, width: plot.right() - area.x, ..plot };
-    graph::scale(look, buf, with_scale, TOP, &marks);
+    let columns = graph::columns(&span, usize::from(plot.width) * graph::per_cell(look), score);
+    graph::draw(look, buf, plot, &columns, TOP);
+    thresholds(state, buf, Rect { x: area.x, width: plot.right() - area.x, ..plot });
     graph::time(look, buf, plot, &span);
     gaps(state, buf, plot, &span);
     cursor(state, buf, plot, &span);
@@ -82,7 +72,8 @@ fn gaps(state: &State, buf: &mut Buffer, plot: Rect, span: &graph::Span<'_>) {
         let Some(number) = state.history.at_time(mark.ended_ns.saturating_sub(1_000_000)) else { continue };
         let Some(kept) = state.history.get(number).filter(|_| number <= span.end) else { continue };
         // Told long before what is kept begins, or not yet on it.
-        if number == state.history.first() || kept.sample().time_ns < mark.ended_ns.saturating_sub(1_000_000) {
+        if number == state.history.first() || kept.sample().time_ns < mark.ended_ns.saturating_sub(1_000_000)
+        {
             continue;
         }
         let Some(x) = graph::cell(span, plot, kept.entry.at_ns) else { continue };
@@ -115,36 +106,31 @@ pub(super) fn time_at(state: &State, area: Rect, column: u16) -> Option<u64> {
 }
 
 /// The graph of an event's samples, up to a time of day.
-pub(super) fn small(
-    state: &State,
-    buf: &mut Buffer,
-    area: Rect,
-    history: &crate::tui::state::history::History,
-    end: u64,
-    factor: Option<Factor>,
-) {
+pub(super) fn small(state: &State, buf: &mut Buffer, area: Rect, history: &History, end: u64) {
     let look = state.look;
-    let span = graph::Span { history, end, span_ns: 32_000_000_000 };
+    let span = graph::Span { history, end, span_ns: BEFORE_NS };
     let plot = Rect {
         x: area.x + graph::SCALE,
         width: area.width.saturating_sub(graph::SCALE + 1),
         height: area.height.saturating_sub(1),
         ..area
     };
-    let top = factor.map_or(TOP, |factor| f64::from(factor.max()));
-    let columns = graph::columns(&span, usize::from(plot.width) * graph::per_cell(look), |kept| {
-        let stress = kept.sample().stress;
-        Some(f64::from(factor.map_or(stress.total(), |factor| stress.get(factor))))
-    });
-    graph::draw(look, buf, plot, &columns, top, None);
-    let marks: Vec<graph::Mark> = match factor {
-        Some(factor) => vec![graph::Mark { at: top, label: factor.max().to_string(), style: look.rule() }],
-        None => {
-            let thresholds = state.thresholds();
-            let mark = |at: u8, tier| graph::Mark { at: f64::from(at), label: at.to_string(), style: look.tier(tier) };
-            vec![mark(thresholds.critical, Tier::Critical), mark(thresholds.elevated, Tier::Elevated)]
-        }
-    };
-    graph::scale(look, buf, Rect { x: area.x, width: plot.right() - area.x, ..plot }, top, &marks);
+    let columns = graph::columns(&span, usize::from(plot.width) * graph::per_cell(look), score);
+    graph::draw(look, buf, plot, &columns, TOP);
+    thresholds(state, buf, Rect { x: area.x, width: plot.right() - area.x, ..plot });
     graph::time(look, buf, plot, &span);
+}
+
+fn score(kept: &Kept) -> Option<f64> {
+    Some(f64::from(kept.sample().stress.total()))
+}
+
+/// Where the tiers begin, across the graph.
+fn thresholds(state: &State, buf: &mut Buffer, area: Rect) {
+    let look = state.look;
+    let thresholds = state.thresholds();
+    let mark =
+        |at: u8, tier| graph::Mark { at: f64::from(at), label: at.to_string(), style: look.tier(tier) };
+    let marks = [mark(thresholds.critical, Tier::Critical), mark(thresholds.elevated, Tier::Elevated)];
+    graph::scale(look, buf, area, TOP, &marks);
 }

@@ -1,0 +1,349 @@
+//! The dashboard in a real terminal: the built program in tmux, against a real daemon.
+//!
+//! Where tmux is missing the tests say that they were passed over; with PAUSE_MONITOR_REQUIRE_PEERS=1 they fail.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/daemon.rs"]
+#[allow(dead_code)]
+mod daemon;
+#[path = "support/program.rs"]
+#[allow(dead_code)]
+mod program;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use daemon::{Daemon, signal, until};
+use program::Program;
+
+/// Whether tmux is there; where it has to be and is not, the test fails.
+fn has_tmux() -> bool {
+    let found = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
+    let required = std::env::var_os("PAUSE_MONITOR_REQUIRE_PEERS").is_some();
+    assert!(found || !required, "tmux is not installed: apt-get install tmux");
+    if !found {
+        println!("passed over: tmux is not installed");
+    }
+    found
+}
+
+/// A terminal: a tmux server of its own, with a shell in it, as a user has one.
+struct Terminal {
+    directory: tempfile::TempDir,
+}
+
+impl Terminal {
+    fn open(columns: u16, rows: u16) -> Self {
+        let terminal = Self { directory: tempfile::tempdir().unwrap() };
+        let size = [columns.to_string(), rows.to_string()];
+        terminal.tmux(&[
+            "new-session",
+            "-d",
+            "-x",
+            &size[0],
+            "-y",
+            &size[1],
+            "env",
+            "PS1=ready> ",
+            "LC_ALL=C.UTF-8",
+            "sh",
+        ]);
+        terminal.wait_for("ready>");
+        terminal
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Output {
+        let socket = self.directory.path().join("tmux");
+        let output = Command::new("tmux")
+            .args(["-f", "/dev/null", "-S"])
+            .arg(socket)
+            .args(arguments)
+            .env("TERM", "xterm-256color")
+            .env_remove("TMUX")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// What is seen.
+    fn screen(&self) -> String {
+        String::from_utf8(self.tmux(&["capture-pane", "-p"]).stdout).unwrap()
+    }
+
+    /// Types a key or words, by tmux's names.
+    fn press(&self, keys: &[&str]) {
+        let mut arguments = vec!["send-keys"];
+        arguments.extend(keys);
+        self.tmux(&arguments);
+    }
+
+    /// Runs a command in the shell.
+    fn run(&self, command: &str) {
+        self.tmux(&["send-keys", "-l", command]);
+        self.press(&["Enter"]);
+    }
+
+    /// Starts the dashboard, with its process id in a file.
+    fn dashboard(&self, data_dir: &Path, arguments: &str) {
+        let program = env!("CARGO_BIN_EXE_pause-monitor");
+        let pid = self.directory.path().join("pid");
+        self.run(&format!(
+            "clear; sh -c 'echo $$ > {}; exec {program} --data-dir {} tui {arguments}'; echo left with $?",
+            pid.display(),
+            data_dir.display()
+        ));
+    }
+
+    /// The dashboard's process id.
+    fn pid(&self) -> i32 {
+        let pid = self.directory.path().join("pid");
+        until("the dashboard's process id", || std::fs::read_to_string(&pid).ok()?.trim().parse().ok())
+    }
+
+    /// Waits until all of that is seen; what is seen then.
+    fn wait_for_all(&self, words: &[&str]) -> String {
+        let mut seen = String::new();
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(&format!("{words:?} on the screen"), || {
+                seen = self.screen();
+                words.iter().all(|words| seen.contains(words)).then_some(())
+            });
+        }));
+        assert!(found.is_ok(), "{words:?} are not on the screen:\n{seen}");
+        seen
+    }
+
+    fn wait_for(&self, words: &str) -> String {
+        self.wait_for_all(&[words])
+    }
+
+    /// The shell's screen is back, and takes what is typed as it did before.
+    fn is_restored(&self, code: i32) {
+        let seen = self.wait_for(&format!("left with {code}"));
+        assert!(!seen.contains("Stress"), "{seen}");
+        self.run("stty -a | grep -o ' icanon\\| echo '");
+        self.wait_for_all(&["icanon", "echo"]);
+        let flags = self.tmux(&["display-message", "-p", "#{alternate_on}#{mouse_any_flag}#{cursor_flag}"]);
+        assert_eq!(String::from_utf8_lossy(&flags.stdout).trim(), "001", "alternate screen, mouse, cursor");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let socket = self.directory.path().join("tmux");
+        let _ = Command::new("tmux").arg("-S").arg(socket).arg("kill-server").output();
+    }
+}
+
+fn simulated(scenario: &str) -> Daemon {
+    let source = format!("simulate:{scenario}");
+    Daemon::start(Program::new(), "", &["--source", &source])
+}
+
+#[test]
+fn it_shows_what_happens_live_and_takes_keys() {
+    if !has_tmux() {
+        return;
+    }
+    let daemon = simulated("freeze");
+    let terminal = Terminal::open(120, 40);
+    terminal.dashboard(&daemon.data_dir(), "");
+    let first = terminal.wait_for_all(&["(live)", " Hz", "Stress", "pageins", "Top by CPU"]);
+    // The time of the sample shown moves on.
+    let time = |screen: &str| {
+        screen.lines().find_map(|line| line.split_once("Machine").map(|(_, at)| at.to_owned()))
+    };
+    let before = time(&first);
+    until("another sample on the screen", || (time(&terminal.screen()) != before).then_some(()));
+    terminal.press(&["2"]);
+    terminal.wait_for_all(&["PAGE-INS", "largest first"]);
+    terminal.press(&["4"]);
+    terminal.wait_for("load average over one minute");
+    terminal.press(&["?"]);
+    terminal.wait_for("hold the picture");
+    terminal.press(&["Escape"]);
+    terminal.press(&["1"]);
+    // It builds up, stands still, and is told of.
+    terminal.wait_for_all(&["PAUSE of", "built up by fileproviderd"]);
+    terminal.wait_for_all(&["CRITICAL", "Culprits"]);
+    terminal.press(&["Space"]);
+    terminal.wait_for("(held)");
+    terminal.press(&["Left"]);
+    terminal.press(&["End"]);
+    terminal.wait_for("(live)");
+    // The event is in the list; opened, marked and noted there.
+    terminal.press(&["3"]);
+    terminal.wait_for_all(&["pause", "unreviewed"]);
+    terminal.press(&["f"]);
+    terminal.wait_for("pauses only");
+    terminal.press(&["Enter"]);
+    terminal.wait_for_all(&["the machine stood still", "within a minute of it"]);
+    terminal.press(&["p"]);
+    terminal.wait_for("pinned");
+    terminal.press(&["n"]);
+    terminal.press(&["-l", "during q test"]);
+    terminal.press(&["Enter"]);
+    terminal.wait_for("during q test");
+    let stored = daemon.events();
+    let noted = stored.iter().any(|event| event["note"] == "during q test" && event["status"] == "pinned");
+    assert!(noted, "{stored:?}");
+    terminal.press(&["q"]);
+    terminal.is_restored(0);
+}
+
+#[test]
+fn it_follows_the_terminals_size_down_to_what_it_needs() {
+    if !has_tmux() {
+        return;
+    }
+    let daemon = simulated("calm");
+    let terminal = Terminal::open(120, 40);
+    terminal.dashboard(&daemon.data_dir(), "");
+    terminal.wait_for_all(&["(live)", "Machine", "Events"]);
+    let resize = |columns: &str, rows: &str| {
+        terminal.tmux(&["resize-window", "-x", columns, "-y", rows]);
+    };
+    resize("60", "16");
+    let seen = until("the small screen", || {
+        Some(terminal.screen()).filter(|seen| seen.contains("pageins") && !seen.contains("Machine"))
+    });
+    assert!(seen.lines().count() <= 16, "{seen}");
+    resize("50", "12");
+    terminal.wait_for("needs 60 x 16");
+    resize("160", "50");
+    terminal.wait_for_all(&["Machine", "Events", "4 Factor"]);
+    terminal.press(&["C-c"]);
+    terminal.is_restored(0);
+}
+
+#[test]
+fn it_waits_for_a_daemon_and_finds_it_again_after_a_restart() {
+    if !has_tmux() {
+        return;
+    }
+    let program = Program::new();
+    let data_dir = program.home().join("data");
+    std::fs::create_dir(&data_dir).unwrap();
+    let terminal = Terminal::open(100, 30);
+    terminal.dashboard(&data_dir, "");
+    terminal.wait_for_all(&["No daemon is heard", "pause-monitor daemon"]);
+    let start = || {
+        let arguments = ["--data-dir", data_dir.to_str().unwrap(), "daemon", "--source", "simulate:calm"];
+        program.command(&arguments).stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut daemon = start();
+    terminal.wait_for_all(&["(live)", "Stress"]);
+    assert!(signal(daemon.id().cast_signed(), libc::SIGTERM));
+    daemon.wait().unwrap();
+    let seen = terminal.wait_for_all(&["(reconnecting)", "ago"]);
+    assert!(seen.contains("Stress"), "the last picture stays:\n{seen}");
+    let mut daemon = start();
+    terminal.wait_for("(live)");
+    // Stopped, it is still connected: what is seen is not live.
+    assert!(signal(daemon.id().cast_signed(), libc::SIGSTOP));
+    terminal.wait_for_all(&["(waiting)", "No sample for"]);
+    assert!(signal(daemon.id().cast_signed(), libc::SIGCONT));
+    terminal.wait_for("(live)");
+    assert!(signal(daemon.id().cast_signed(), libc::SIGTERM));
+    daemon.wait().unwrap();
+    assert!(signal(terminal.pid(), libc::SIGTERM));
+    terminal.is_restored(0);
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    if !has_tmux() {
+        return;
+    }
+    let daemon = simulated("calm");
+    let terminal = Terminal::open(80, 24);
+    terminal.dashboard(&daemon.data_dir(), "");
+    terminal.wait_for("(live)");
+    let pid = terminal.pid();
+    terminal.tmux(&["kill-session"]);
+    until("the dashboard's end", || (!signal(pid, 0)).then_some(()));
+}
+
+#[test]
+fn it_is_suspended_and_goes_on() {
+    if !has_tmux() {
+        return;
+    }
+    let daemon = simulated("calm");
+    let terminal = Terminal::open(80, 24);
+    terminal.dashboard(&daemon.data_dir(), "");
+    terminal.wait_for("(live)");
+    terminal.press(&["C-z"]);
+    let seen = until("the shell", || Some(terminal.screen()).filter(|seen| !seen.contains("Stress")));
+    assert!(!seen.contains("Factors"), "{seen}");
+    assert!(signal(terminal.pid(), libc::SIGCONT));
+    terminal.wait_for_all(&["(live)", "Stress"]);
+    terminal.press(&["q"]);
+    until("the dashboard's end", || (!signal(terminal.pid(), 0)).then_some(()));
+}
+
+#[test]
+fn a_recording_is_played_paused_stepped_and_sought() {
+    if !has_tmux() {
+        return;
+    }
+    let program = Program::new();
+    let simulate = ["simulate", "--scenario", "freeze", "--no-wait", "--count", "400", "--tasks", "20"];
+    let recording = program.home().join("freeze.plist");
+    std::fs::write(&recording, program.command(&simulate).output().unwrap().stdout).unwrap();
+    let terminal = Terminal::open(120, 40);
+    terminal.dashboard(program.home(), &format!("--replay {}", recording.display()));
+    terminal.wait_for_all(&["(replay)", "1x", "freeze.plist"]);
+    terminal.press(&[">"]);
+    terminal.wait_for("2x");
+    terminal.press(&["Space"]);
+    terminal.wait_for("paused");
+    terminal.press(&["Home"]);
+    terminal.wait_for("0:00.0 /");
+    terminal.press(&["."]);
+    terminal.wait_for("0:00.1 /");
+    // From the list of its events to the pause.
+    terminal.press(&["3"]);
+    terminal.wait_for_all(&["pause", "2.52 s"]);
+    terminal.press(&["Enter"]);
+    terminal.wait_for("the machine stood still");
+    terminal.press(&["g"]);
+    terminal.wait_for_all(&["(replay)", "CRITICAL", "fileproviderd"]);
+    terminal.press(&["q"]);
+    terminal.is_restored(0);
+    // What `stream` printed, from standard input.
+    terminal.run(&format!(
+        "clear; {} analyze --json {} | {} tui --replay - ; echo ended with $?",
+        env!("CARGO_BIN_EXE_pause-monitor"),
+        recording.display(),
+        env!("CARGO_BIN_EXE_pause-monitor")
+    ));
+    terminal.wait_for_all(&["(replay)", "standard input", "Stress"]);
+    terminal.press(&["q"]);
+    terminal.wait_for("ended with 0");
+}
+
+#[test]
+fn without_a_terminal_or_a_recording_it_says_so_in_a_line() {
+    let program = Program::new().env("TERM", "xterm");
+    let run = program.run(&["tui"]);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+    assert_eq!(
+        run.stderr,
+        "pause-monitor: the dashboard needs a terminal that can move its cursor: `pause-monitor status` and `stream` need none\n"
+    );
+    if !has_tmux() {
+        return;
+    }
+    let terminal = Terminal::open(100, 20);
+    terminal.dashboard(program.home(), "--replay nothing.plist");
+    terminal.wait_for_all(&["can't read the recording nothing.plist", "left with 1"]);
+    let empty = program.home().join("empty.jsonl");
+    std::fs::write(&empty, "").unwrap();
+    terminal.dashboard(program.home(), &format!("--replay {}", empty.display()));
+    terminal.wait_for("holds no sample");
+    terminal.press(&["q"]);
+    terminal.is_restored(0);
+}
