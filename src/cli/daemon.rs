@@ -6,6 +6,7 @@ use super::{Context, Exit, Failure};
 use crate::config::{self, Overrides};
 use crate::daemon::lock::LockError;
 use crate::daemon::{self, DaemonError, Run, logging};
+use crate::output::http::HttpError;
 use crate::source::replay::Speed;
 
 /// Watch this machine, and record every pause
@@ -31,12 +32,13 @@ pub struct Args {
 /// Where it can't start.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let loaded = config::load(context, &args.overrides)?;
-    let log = logging::start(&loaded.config.log);
+    let (log, log_dropped) = logging::start(&loaded.config.log);
     let run = Run {
         paths: context.clone(),
         overrides: args.overrides.clone(),
         allow_degraded: args.allow_degraded,
         speed: args.speed,
+        log_dropped,
     };
     let result = daemon::run(&loaded, &run);
     // What was logged comes before what went wrong.
@@ -46,8 +48,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             DaemonError::Lock(LockError::Held(..)) => Exit::AlreadyRunning,
             DaemonError::Source(_) => Exit::Source,
             DaemonError::Otlp(_) => Exit::Usage,
+            DaemonError::Http(HttpError::WebConfig(_)) => Exit::Usage,
             DaemonError::Lock(LockError::Io(..))
             | DaemonError::Socket(_)
+            | DaemonError::Http(HttpError::InUse(_) | HttpError::Listen(..))
             | DaemonError::System(..)
             | DaemonError::Failed(_) => Exit::Failed,
         };

@@ -1,6 +1,7 @@
 //! What is valid: every key with its meaning, unit and range, and how it gets into a [`Config`].
 
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Value;
@@ -10,11 +11,13 @@ use super::otlp::{self, Endpoint};
 use super::values::{
     Compression, LogFormat, LogLevel, Protocol, clipped, duration_text, names, parse_duration, quoted,
 };
-use super::{Config, Scenario};
+use super::{Config, ListenAddress, Scenario};
 
 /// The longest command, words; and the longest word, bytes.
 const WORDS: usize = 64;
 const WORD: usize = 4096;
+/// The most addresses to listen on.
+const ADDRESSES: usize = 16;
 
 /// One setting.
 pub(super) struct Key {
@@ -66,6 +69,19 @@ enum Kind {
     Command {
         get: fn(&Config) -> &[String],
         set: fn(&mut Config, Vec<String>),
+    },
+    Addresses {
+        get: fn(&Config) -> &[ListenAddress],
+        set: fn(&mut Config, Vec<ListenAddress>),
+    },
+    Switch {
+        get: fn(&Config) -> bool,
+        set: fn(&mut Config, bool),
+    },
+    /// The path of a file; empty for none.
+    File {
+        get: fn(&Config) -> Option<&Path>,
+        set: fn(&mut Config, Option<PathBuf>),
     },
 }
 
@@ -216,6 +232,33 @@ pub(super) static KEYS: &[Key] = &[
             range: 5..=300,
             get: |config| config.ring.seconds,
             set: |config, value| config.ring.seconds = value,
+        },
+    ),
+    key!(
+        "http",
+        "listen",
+        "Where metrics and health are served over HTTP; [] turns it off.",
+        Kind::Addresses {
+            get: |config| &config.http.listen,
+            set: |config, addresses| config.http.listen = addresses,
+        },
+    ),
+    key!(
+        "http",
+        "web_config",
+        "TLS and users for it: a file in the format of Prometheus' exporters, relative to this one.",
+        Kind::File {
+            get: |config| config.http.web_config.as_deref(),
+            set: |config, file| config.http.web_config = file,
+        },
+    ),
+    key!(
+        "http",
+        "culprit_info",
+        "The metrics name the process with the largest share in the last pause. Any user of this machine can read them.",
+        Kind::Switch {
+            get: |config| config.http.culprit_info,
+            set: |config, on| config.http.culprit_info = on,
         },
     ),
     key!(
@@ -380,6 +423,12 @@ impl Key {
             },
             Kind::Headers { set, .. } => set(config, otlp::read_headers(value)?),
             Kind::Command { set, .. } => set(config, command(value)?),
+            Kind::Addresses { set, .. } => set(config, addresses(value)?),
+            Kind::Switch { set, .. } => match value {
+                DeValue::Boolean(on) => set(config, *on),
+                other => return Err(format!("{}: write true or false, without quotes", found(other))),
+            },
+            Kind::File { set, .. } => set(config, file(value)?),
         }
         Ok(())
     }
@@ -401,6 +450,13 @@ impl Key {
             Kind::Command { get, .. } => {
                 Value::Array(get(config).iter().cloned().map(Value::String).collect())
             }
+            Kind::Addresses { get, .. } => {
+                Value::Array(get(config).iter().map(|address| Value::String(address.to_string())).collect())
+            }
+            Kind::Switch { get, .. } => Value::Boolean(get(config)),
+            Kind::File { get, .. } => {
+                Value::String(get(config).unwrap_or(Path::new("")).to_string_lossy().into_owned())
+            }
         }
     }
 
@@ -414,6 +470,11 @@ impl Key {
             Kind::Text { what, .. } => (*what).to_owned(),
             Kind::Headers { .. } => "A table of texts, like { authorization = \"Bearer …\" }".to_owned(),
             Kind::Command { .. } => "A list of texts, run without a shell".to_owned(),
+            Kind::Addresses { .. } => {
+                format!("A list of at most {ADDRESSES} addresses with ports; \":9847\" is all addresses")
+            }
+            Kind::Switch { .. } => "true or false".to_owned(),
+            Kind::File { .. } => "A path, or \"\" for none".to_owned(),
         }
     }
 }
@@ -529,6 +590,26 @@ fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
         }
         Some(word) => Err(format!("{} has a NUL in it, or is longer than {WORD} bytes", quoted(word))),
         None => Ok(words),
+    }
+}
+
+fn addresses(value: &DeValue<'_>) -> Result<Vec<ListenAddress>, String> {
+    const HOW: &str = "write a list of addresses, like [\"127.0.0.1:9847\"], or [] for none";
+    let DeValue::Array(list) = value else { return Err(format!("{}: {HOW}", found(value))) };
+    if list.len() > ADDRESSES {
+        return Err(format!("{} addresses are more than {ADDRESSES}", list.len()));
+    }
+    let words = words(list).map_err(|other| format!("{other}: {HOW}"))?;
+    words.iter().map(|word| word.parse().map_err(|error| format!("{error}"))).collect()
+}
+
+fn file(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
+    match value {
+        DeValue::String(text) if text.contains('\0') || text.len() > WORD => {
+            Err(format!("{} has a NUL in it, or is longer than {WORD} bytes", quoted(text)))
+        }
+        DeValue::String(text) => Ok(Some(PathBuf::from(text.as_ref())).filter(|_| !text.is_empty())),
+        other => Err(format!("{}: write the path of a file, in quotes", found(other))),
     }
 }
 

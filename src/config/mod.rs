@@ -5,6 +5,7 @@
 //! (OpenTelemetry's variables), that beats the file, the file beats the default.
 
 mod keys;
+mod listen;
 pub mod otlp;
 pub mod paths;
 mod raw;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use listen::ListenAddress;
 pub use otlp::Otlp;
 pub use paths::{Origin, Owner, Paths, PathsError};
 pub use values::{
@@ -38,6 +40,8 @@ pub struct Config {
     pub ring: Ring,
     /// `[otlp]`
     pub otlp: Otlp,
+    /// `[http]`
+    pub http: Http,
     /// `[retention]`
     pub retention: Retention,
     /// `[log]`
@@ -84,6 +88,23 @@ pub struct Ring {
     pub seconds: u32,
 }
 
+/// What is served over HTTP, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Addresses to listen on, 16 at most; none turns it off. Default 127.0.0.1:9847.
+    pub listen: Vec<ListenAddress>,
+    /// The exporter-toolkit's web configuration: TLS and users. Relative to the configuration file. Default none.
+    pub web_config: Option<PathBuf>,
+    /// The metrics name the first culprit of the last pause. Default false.
+    pub culprit_info: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: vec![ListenAddress::DEFAULT], web_config: None, culprit_info: false }
+    }
+}
+
 /// How long events are kept. Pinned ones stay, with all that belongs to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -127,6 +148,7 @@ impl Default for Config {
             },
             ring: Ring { seconds: 30 },
             otlp: Otlp::default(),
+            http: Http::default(),
             retention: Retention::default(),
             log: Log { level: LogLevel::Info, format: LogFormat::Text },
         }
@@ -158,6 +180,12 @@ pub struct Overrides {
     /// Log lines for people, or for programs
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Serve metrics and health at this address, such as 127.0.0.1:9847 or :9847 for all; can be given several times
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    pub listen: Vec<ListenAddress>,
+    /// TLS and users for it, in the format of Prometheus' exporters
+    #[arg(long = "web.config.file", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub web_config: Option<PathBuf>,
 }
 
 /// One thing wrong with a configuration file.
@@ -244,6 +272,10 @@ pub fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, ConfigErrors
             return Err(ConfigErrors { file: ENVIRONMENT.into(), problems });
         }
         None => {}
+    }
+    if let (Some(web_config), Some(directory)) = (&mut loaded.config.http.web_config, file.parent()) {
+        // An absolute path stays as it is.
+        *web_config = directory.join(&web_config);
     }
     loaded.put_on_top(overrides);
     Ok(loaded)
@@ -343,6 +375,14 @@ impl Loaded {
             self.config.log.format = format;
             said("log.format", "--log-format");
         }
+        if !overrides.listen.is_empty() {
+            self.config.http.listen.clone_from(&overrides.listen);
+            said("http.listen", "--web.listen-address");
+        }
+        if let Some(file) = &overrides.web_config {
+            self.config.http.web_config = Some(file.clone());
+            said("http.web_config", "--web.config.file");
+        }
     }
 }
 
@@ -402,7 +442,7 @@ mod tests {
         loaded.put_on_top(&Overrides {
             source: Some(source.clone()),
             log_level: Some(LogLevel::Trace),
-            log_format: None,
+            ..Overrides::default()
         });
         assert_eq!((&loaded.config.source, loaded.config.log.level), (&source, LogLevel::Trace));
         assert_eq!(loaded.origin("source.kind"), Origin::Option("--source"));

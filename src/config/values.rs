@@ -12,7 +12,7 @@ use jiff::fmt::friendly::{Spacing, SpanPrinter};
 /// A word that is none of those that have a meaning; says which have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NoSuchValue(String);
+pub struct NoSuchValue(pub(super) String);
 
 /// Where readings come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

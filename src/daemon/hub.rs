@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
 use crate::event::{EventId, Gap, Notice, Verdict};
+use crate::output::metrics::Metrics;
 use crate::output::socket::{Kind, Socket};
 use crate::output::store::{Recorder, Recovered, Store, Write};
 use crate::sample::{Reject, Sample, SourceInfo};
@@ -48,6 +49,7 @@ pub struct Hub {
     writes: Vec<Write>,
     announcing: JoinSet<()>,
     commands: std::sync::mpsc::SyncSender<Command>,
+    metrics: Metrics,
     /// The database was opened, and what it held is known.
     recovered: bool,
     rejects: Rejects,
@@ -67,6 +69,7 @@ struct Rejects {
 impl Hub {
     /// Puts the outputs together. `recovered`: what opening the store brought to light, where it is open.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
     pub fn new(
         inlet: Inlet,
         socket: Socket,
@@ -74,6 +77,7 @@ impl Hub {
         recorder: Recorder,
         identity: Identity,
         commands: std::sync::mpsc::SyncSender<Command>,
+        metrics: Metrics,
         recovered: Option<Recovered>,
     ) -> Self {
         let mut hub = Self {
@@ -85,6 +89,7 @@ impl Hub {
             writes: Vec::new(),
             announcing: JoinSet::new(),
             commands,
+            metrics,
             recovered: false,
             rejects: Rejects::default(),
             line: Vec::with_capacity(4096),
@@ -95,6 +100,11 @@ impl Hub {
             hub.recover(&recovered);
         }
         hub
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// New thresholds: told in every hello from here on.
@@ -270,6 +280,7 @@ impl Hub {
 
     fn recover(&mut self, recovered: &Recovered) {
         self.recovered = true;
+        self.metrics.restore_last_pause(recovered.last_pause_ns);
         // A daemon that goes away takes no commands.
         let _ = self.commands.try_send(Command::ReserveIds(recovered.next_event_id));
         if recovered.interrupted > 0 {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat, LogLevel};
@@ -11,10 +11,12 @@ use crate::config::{Log, LogFormat, LogLevel};
 /// Lines that wait at most for standard error to take them; then new ones are dropped.
 const QUEUE: usize = 1_000;
 
-/// Starts the log. It ends, written as far as standard error takes it, when the guard is dropped.
-pub fn start(log: &Log) -> WorkerGuard {
+/// Starts the log. It ends, written as far as standard error takes it, when the guard is dropped; the counter tells of
+/// lines that were dropped.
+pub fn start(log: &Log) -> (WorkerGuard, ErrorCounter) {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(QUEUE).lossy(true).finish(std::io::stderr());
+    let dropped = writer.error_counter();
     let filter = EnvFilter::new(filter(log.level));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     let variable = |name| std::env::var_os(name);
@@ -27,7 +29,7 @@ pub fn start(log: &Log) -> WorkerGuard {
             tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish())
         }
     };
-    guard
+    (guard, dropped)
 }
 
 /// Ours at `level`; of the libraries below the exporter only what is wrong: how they talk to a collector is their

@@ -9,15 +9,19 @@ mod sampling;
 mod signals;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
+use crate::output::http::{Http, HttpError};
+use crate::output::metrics::{self, Peers};
 use crate::output::otlp::{Exporter, Machine, OtlpError, Running};
 use crate::output::socket::{Socket, SocketError};
 use crate::output::store::{Options, Outbox, Recorder, Store, random_incident};
@@ -56,6 +60,9 @@ pub enum DaemonError {
     /// The socket can't be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// HTTP can't be served.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The source failed under way, or the sampling thread did.
     #[error("{0}")]
     Failed(String),
@@ -75,6 +82,8 @@ pub struct Run {
     pub allow_degraded: bool,
     /// The pace of a recording or simulation.
     pub speed: Speed,
+    /// Counts the log's dropped lines.
+    pub log_dropped: ErrorCounter,
 }
 
 /// The engine's settings of a configuration.
@@ -150,11 +159,12 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let directory = &run.paths.data_dir;
     run.paths.create_dir(directory).map_err(system("the data directory"))?;
     let _lock = Lock::take(directory)?;
+    let listeners = Http::bind(&config.http)?;
     // SAFETY: it takes nothing and always succeeds.
     let us = unsafe { libc::geteuid() };
     let owner = run.paths.owner.map_or(us, |owner| owner.uid);
     let ring_length = config.ring.seconds as usize * 10;
-    let socket = Socket::bind(directory, owner, ring_length)?;
+    let mut socket = Socket::bind(directory, owner, ring_length)?;
     let machine = Machine { name: host::host_name(), os_version: host::os_version() };
     let exporter = Exporter::new(&config.otlp, &run.paths, &machine)?;
     let outbox = Outbox { wanted: exporter.is_some(), ..Outbox::default() };
@@ -175,8 +185,20 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let engine = Engine::new(settings, opened.next_event_id);
     let (outlet, inlet) = handover::channel();
     let (commands, obeyed) = sync_channel(16);
-    let mut sampling = Sampling::start(plan(config, run), engine, outlet, obeyed)
+    let peers = Peers {
+        source: config.source.as_str(),
+        socket: socket.clients().stats(),
+        store: store.stats(),
+        otlp: Arc::clone(&outbox.stats),
+        handover_dropped: inlet.dropped_counter(),
+        log: Some(run.log_dropped.clone()),
+        culprit_info: config.http.culprit_info,
+    };
+    let (feed, metrics) = metrics::channel(&settings.tiers, peers);
+    let mut sampling = Sampling::start(plan(config, run), engine, outlet, feed, obeyed)
         .map_err(system("the sampling thread can't start"))?;
+    // It is there to the end, and says so while all else stops.
+    let http = listeners.serve(metrics.clone()).map_err(system("HTTP can't be served"))?;
     let identity = Identity {
         source: config.source.as_str(),
         host: machine.name,
@@ -185,7 +207,8 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         thresholds: thresholds(&settings),
     };
     let recorder = Recorder::new(Duration::from_secs(u64::from(config.ring.seconds)), random_incident);
-    let mut hub = Hub::new(inlet, socket, store, recorder, identity, commands.clone(), opened.recovered);
+    let mut hub =
+        Hub::new(inlet, socket, store, recorder, identity, commands.clone(), metrics, opened.recovered);
 
     let outcome = match start(&mut sampling, &mut signals, &mut hub).await {
         Started::Stopped(why) => Ok(why),
@@ -196,7 +219,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
                 config.source.as_str(),
                 directory.display()
             );
-            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands).await)
+            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands, http.as_ref()).await)
         }
     };
     let reason = outcome.as_ref().map_or("the source can't start", |why| why);
@@ -286,12 +309,18 @@ async fn watch(
     hub: &mut Hub,
     run: &Run,
     commands: &std::sync::mpsc::SyncSender<Command>,
+    http: Option<&Http>,
 ) -> &'static str {
     loop {
         tokio::select! {
             why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return why,
             () = sampling.ended() => return "the recording ended",
-            _ = signals.hangup.recv() => reload(run, hub, commands).await,
+            _ = signals.hangup.recv() => {
+                reload(run, hub, commands).await;
+                if let Some(http) = http {
+                    http.reload();
+                }
+            }
             () = hub.serve() => {}
         }
     }
@@ -305,6 +334,7 @@ async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender
         tracing::error!(
             "the configuration file can't be read: the disk does not answer; the old one stays in force"
         );
+        hub.metrics().reloaded(false);
         return;
     };
     match loaded {
@@ -312,14 +342,19 @@ async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender
             let settings = settings(&loaded.config);
             if commands.try_send(Command::Configure(settings)).is_err() {
                 tracing::error!("the configuration was read again, but the sampling thread does not take it");
+                hub.metrics().reloaded(false);
                 return;
             }
             hub.set_thresholds(thresholds(&settings));
+            hub.metrics().reloaded(true);
             tracing::info!(
                 "the configuration was read again: thresholds hold from the next sample on, all else from the next start"
             );
         }
-        Err(errors) => complain(&errors),
+        Err(errors) => {
+            hub.metrics().reloaded(false);
+            complain(&errors);
+        }
     }
 }
 

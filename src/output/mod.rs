@@ -1,5 +1,7 @@
 //! Outputs: what leaves the daemon.
 
+pub mod http;
+pub mod metrics;
 pub mod otlp;
 pub mod socket;
 pub mod store;

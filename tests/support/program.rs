@@ -42,6 +42,7 @@ impl Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pause-monitor"));
         command
             .args(arguments)
+            .args(any_port(arguments))
             .env_clear()
             .env("HOME", self.home())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -65,5 +66,20 @@ impl Run {
             stderr: String::from_utf8(output.stderr).unwrap(),
             code: output.status.code().unwrap(),
         }
+    }
+}
+
+/// Tests run side by side: a daemon that is not told where to serve HTTP serves at a port that is free.
+fn any_port(arguments: &[impl AsRef<OsStr>]) -> &'static [&'static str] {
+    let has = |word: &str| arguments.iter().any(|argument| argument.as_ref() == word);
+    let is_daemon = arguments.first().is_some_and(|name| name.as_ref() == "daemon");
+    let config = arguments.iter().skip_while(|argument| argument.as_ref() != "--config").nth(1);
+    let configured = config
+        .and_then(|file| std::fs::read_to_string(file.as_ref()).ok())
+        .is_some_and(|config| config.contains("[http]"));
+    if is_daemon && !has("--web.listen-address") && !configured {
+        &["--web.listen-address", "127.0.0.1:0"]
+    } else {
+        &[]
     }
 }

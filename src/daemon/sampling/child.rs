@@ -3,6 +3,7 @@
 use super::{Live, Sampler, SourceState, Ticks};
 use crate::clock;
 use crate::engine::FAST_PATH_NS;
+use crate::output::metrics::Restart;
 use crate::sample::{Reading, SourceInfo};
 use crate::source::host;
 use crate::source::powermetrics::restart::{End, Restarts};
@@ -96,8 +97,7 @@ impl Supervision {
         self.bridge(sampler);
         let now = clock::now();
         sampler.engine.poll(&now, &mut sampler.notices);
-        sampler.tell();
-        sampler.outlet.wake();
+        sampler.hand_over();
         true
     }
 
@@ -251,6 +251,11 @@ impl Supervision {
     /// Plans the next start after one that had delivered.
     fn again(&mut self, sampler: &mut Sampler, end: End, started_ns: u64, why: String) {
         let now_ns = clock::awake_ns();
+        sampler.feed.totals.restarted(match end {
+            End::Renewal => Restart::Renewal,
+            End::Exited => Restart::Exited,
+            End::Silent => Restart::Silent,
+        });
         let wait_ns = self.restarts.wait_ns(end, now_ns.saturating_sub(started_ns));
         self.start_at_ns = now_ns + wait_ns;
         sampler.source(SourceState::Restarting, self.info, Some(why));

@@ -21,7 +21,8 @@ use crate::config::Scenario;
 use crate::engine::{Engine, Settings};
 use crate::event::{EventId, Notice};
 use crate::heartbeat::Heartbeat;
-use crate::sample::{Reading, Reject, SourceInfo};
+use crate::output::metrics::Feed;
+use crate::sample::{Reading, Reject, Sample, SourceInfo};
 use crate::source::host::Host;
 #[cfg(target_os = "linux")]
 use crate::source::linux::ActivityReader;
@@ -80,6 +81,7 @@ impl Sampling {
         plan: Plan,
         engine: Engine,
         outlet: Outlet,
+        feed: Feed,
         commands: Receiver<Command>,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -95,6 +97,7 @@ impl Sampling {
                 let sampler = Sampler {
                     engine,
                     outlet,
+                    feed,
                     commands,
                     stop,
                     notices: Vec::with_capacity(16),
@@ -135,6 +138,8 @@ impl Sampling {
 struct Sampler {
     engine: Engine,
     outlet: Outlet,
+    /// What is counted for the metrics; handed over once a tick.
+    feed: Feed,
     commands: Receiver<Command>,
     stop: Arc<AtomicBool>,
     notices: Vec<Notice>,
@@ -189,7 +194,10 @@ impl Sampler {
     fn obey(&mut self) {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Configure(settings)) => self.engine.configure(&settings),
+                Ok(Command::Configure(settings)) => {
+                    self.engine.configure(&settings);
+                    self.feed.totals.configure(&settings.tiers);
+                }
                 Ok(Command::ReserveIds(id)) => self.engine.reserve_ids(id),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             }
@@ -199,25 +207,40 @@ impl Sampler {
     /// Hands over what the engine reported.
     fn tell(&mut self) {
         for notice in self.notices.drain(..) {
+            self.feed.totals.notice(&notice);
             self.outlet.push(Handed::Notice(notice));
         }
     }
 
+    /// Hands a sample over that came at `at`.
+    fn deliver(&mut self, sample: Sample, at: &Stamp) {
+        self.feed.totals.sample(&sample, at.awake_ns, clock::awake_ns());
+        self.outlet.push(Handed::Sample(sample));
+    }
+
+    /// The end of a tick: the outputs and the metrics have what it brought.
+    fn hand_over(&mut self) {
+        self.tell();
+        self.feed.publish();
+        self.outlet.wake();
+    }
+
     /// Hands over what became of the source.
     fn source(&mut self, state: SourceState, info: SourceInfo, detail: Option<String>) {
+        self.feed.totals.info = info;
         self.outlet.push(Handed::Source { time_ns: clock::unix_ns(), state, info, detail });
         self.outlet.wake();
     }
 
     fn rejected(&mut self, reject: Reject) {
+        self.feed.totals.rejected(reject);
         self.outlet.push(Handed::Rejected(reject));
     }
 
     /// Decides and closes what is open.
     fn finish(&mut self, at: &Stamp) {
         self.engine.finish(at, &mut self.notices);
-        self.tell();
-        self.outlet.wake();
+        self.hand_over();
         // The last words are worth a moment where the outputs have fallen behind.
         for _ in 0..LAST_WORDS_MS {
             if self.outlet.has_room(0) {
@@ -262,6 +285,7 @@ impl Live {
     /// known then would look like a sampler that stood still.
     fn listen(&mut self, sampler: &mut Sampler, at: &Stamp) -> u64 {
         sampler.obey();
+        sampler.feed.alive(at.awake_ns);
         if let Some(at_ns) = sampler.continued.take() {
             sampler.engine.continued(at_ns);
         }
@@ -269,6 +293,7 @@ impl Live {
         let mut came = false;
         while let Some(beat) = self.heartbeat.take() {
             came |= beat.at.awake_ns.saturating_sub(beat.delay_ns) >= due_ns;
+            sampler.feed.totals.beat(beat.delay_ns);
             sampler.engine.beat(&beat, &mut sampler.notices);
             if beat.delay_ns >= LATE_NS {
                 // The witness is asked at once, before a later beat decides, and before what follows the gap blurs
@@ -283,6 +308,7 @@ impl Live {
                 dropped - self.dropped
             );
             self.dropped = dropped;
+            sampler.feed.totals.beats_dropped = dropped;
         }
         if came { 0 } else { at.awake_ns.saturating_sub(due_ns) }
     }
@@ -303,9 +329,8 @@ impl Live {
         self.host.read(&mut reading.metrics);
         let overdue_ns = self.listen(sampler, at);
         let sample = sampler.engine.sample(&reading, at, Some(overdue_ns), &mut sampler.notices);
-        sampler.outlet.push(Handed::Sample(sample));
-        sampler.tell();
-        sampler.outlet.wake();
+        sampler.deliver(sample, at);
+        sampler.hand_over();
     }
 }
 

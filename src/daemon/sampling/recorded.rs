@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::{Sampler, SourceState};
 use crate::clock;
 use crate::config::Scenario;
-use crate::daemon::handover::Handed;
 use crate::daemon::player::{Player, Step};
 use crate::sample::SourceInfo;
 use crate::source::replay::{Replay, Speed};
@@ -71,7 +70,7 @@ fn play(sampler: &mut Sampler, mut player: Player, speed: Speed) {
                     }
                     None => wait_for_room(sampler),
                 }
-                sampler.outlet.push(Handed::Sample(sample));
+                sampler.deliver(sample, &player.now());
             }
             Step::Info(told) if told != info => {
                 info = told;
@@ -84,8 +83,7 @@ fn play(sampler: &mut Sampler, mut player: Player, speed: Speed) {
             }
             Step::Restarted => sampler.source(SourceState::Restarting, info, None),
         }
-        sampler.tell();
-        sampler.outlet.wake();
+        sampler.hand_over();
     }
     sampler.is_started();
     sampler.finish(&player.now());
