@@ -171,8 +171,9 @@ fn it_shows_what_happens_live_and_takes_keys() {
     terminal.press(&["Space"]);
     terminal.wait_for("(held)");
     terminal.press(&["Left"]);
+    terminal.press(&["C-l"]);
     terminal.press(&["End"]);
-    terminal.wait_for("(live)");
+    terminal.wait_for_all(&["(live)", "Stress", "Machine"]);
     // The event is in the list; opened, marked and noted there.
     terminal.press(&["3"]);
     terminal.wait_for_all(&["pause", "unreviewed"]);

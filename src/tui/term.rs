@@ -15,6 +15,7 @@ use crossterm::terminal::{
 use crossterm::{execute, queue};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 
 use super::state::State;
 use super::view;
@@ -61,9 +62,17 @@ impl Screen {
         give_back_on_panic();
         take()?;
         let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME, io::stdout()));
-        let mut terminal = Terminal::new(backend).inspect_err(|_| give_back())?;
-        terminal.clear()?;
-        Ok(Self { terminal })
+        let terminal = Terminal::new(backend).inspect_err(|_| give_back())?;
+        let mut screen = Self { terminal };
+        screen.clear()?;
+        Ok(screen)
+    }
+
+    /// Empties the screen. Not by the library's `clear`: that asks the terminal for the cursor's place, and the answer
+    /// would go to the thread that reads keys.
+    fn clear(&mut self) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::new(0, 0, size.width, size.height))
     }
 }
 
@@ -81,7 +90,7 @@ impl Surface for Screen {
 
     fn renew(&mut self) -> io::Result<()> {
         take()?;
-        self.terminal.clear()
+        self.clear()
     }
 
     fn suspend(&mut self) -> io::Result<()> {
