@@ -65,10 +65,15 @@ impl Daemon {
         stdin: Stdio,
     ) -> Self {
         std::fs::write(config_file(&program), config).unwrap();
-        let log = File::create(program.home().join("log")).unwrap();
-        let mut command = program.command(&line(&program, "daemon", arguments));
-        let child = command.stdin(stdin).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child = spawn(&program, arguments, stdin);
         Self { program, child, status: None }
+    }
+
+    /// Starts it again on the same directories, with a new log, once it has ended.
+    pub(crate) fn start_again(&mut self, arguments: &[impl AsRef<OsStr>]) {
+        self.wait();
+        self.child = spawn(&self.program, arguments, Stdio::null());
+        self.status = None;
     }
 
     /// Its process id.
@@ -226,6 +231,12 @@ pub(crate) fn is(line: &Value, kind: &str) -> bool {
     line["type"] == kind
 }
 
+fn spawn(program: &Program, arguments: &[impl AsRef<OsStr>], stdin: Stdio) -> Child {
+    let log = File::create(program.home().join("log")).unwrap();
+    let mut command = program.command(&line(program, "daemon", arguments));
+    command.stdin(stdin).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+}
+
 fn config_file(program: &Program) -> PathBuf {
     program.home().join("config.toml")
 }
@@ -260,4 +271,6 @@ fn a_daemon_of_our_own_starts_speaks_and_ends() {
     while let Some(line) = stream.next() {
         assert!(line["type"].is_string(), "{line}");
     }
+    daemon.start_again(&["--source", "simulate:calm"]);
+    daemon.wait_for_log("watching with the source");
 }
