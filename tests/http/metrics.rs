@@ -12,7 +12,7 @@ use crate::program::Program;
 /// Samples of the recording below.
 const SAMPLES: f64 = 260.0;
 
-/// A freeze of a simulated machine, and a document that is cut off.
+/// A document that is cut off, and a freeze of a simulated machine.
 fn recording(program: &Program) -> Vec<u8> {
     let path = program.home().join("freeze.plist");
     let arguments = ["simulate", "--scenario", "freeze", "--no-wait", "--tasks", "12", "--count", "260"];
@@ -20,11 +20,8 @@ fn recording(program: &Program) -> Vec<u8> {
     let words: Vec<&str> = arguments.iter().chain(&start).copied().collect();
     let status = program.command(&words).stdout(File::create(&path).unwrap()).status().unwrap();
     assert!(status.success());
-    let mut bytes = fs::read(&path).unwrap();
-    let whole = bytes.len();
-    bytes.extend_from_within(..whole.min(2_000));
-    bytes.extend_from_slice(b"\0");
-    bytes
+    let whole = fs::read(&path).unwrap();
+    [&whole[..2_000], &whole[..]].concat()
 }
 
 /// What differs from run to run, replaced by `…`.
