@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use crate::daemon::{Daemon, is};
 use crate::http::{get, scrape, series};
@@ -231,4 +232,34 @@ fn the_last_pause_is_known_after_a_restart_and_a_failed_reload_shows() {
         let threshold = series(&scrape(&daemon))["pause_monitor_tier_threshold_score{tier=\"elevated\"}"];
         (threshold == 20.0).then_some(())
     });
+}
+
+#[test]
+fn restarts_of_the_source_are_counted_by_reason_and_no_time_is_counted_twice() {
+    let begin = Instant::now();
+    let simulate = |count: &str| {
+        let program = env!("CARGO_BIN_EXE_pause-monitor");
+        format!(
+            "[powermetrics]\ncommand = [\"{program}\", \"simulate\", \"--scenario\", \"calm\", \"--count\", \"{count}\"]\n"
+        )
+    };
+    let daemon = Daemon::start(Program::new(), &simulate("8"), &["--source", "powermetrics"]);
+    let found = daemon.until("two renewals", || {
+        let found = series(&scrape(&daemon));
+        (found["pause_monitor_source_restarts_total{reason=\"renewal\"}"] >= 2.0).then_some(found)
+    });
+    assert_eq!(found["pause_monitor_source_restarts_total{reason=\"exited\"}"], 0.0);
+    assert!(found["pause_monitor_samples_total{state=\"complete\"}"] >= 16.0, "{found:?}");
+    // The heartbeat goes on all the time, and each beat is counted once.
+    let beats = found["pause_monitor_heartbeat_delay_seconds_count"];
+    let passed_s = begin.elapsed().as_secs_f64();
+    assert!(beats > 20.0 && beats <= passed_s * 50.0 + 1.0, "{beats} in {passed_s} s");
+    let tiers: f64 = ["sentinel", "elevated", "critical"]
+        .map(|tier| found[&format!("pause_monitor_tier_seconds_total{{tier=\"{tier}\"}}")])
+        .iter()
+        .sum();
+    // The first sample's interval may have begun before the daemon did.
+    assert!(tiers > 1.0 && tiers <= passed_s + 1.0, "{tiers} in {passed_s} s");
+    // The row of the sampler itself is known by its pid, which a simulation does not list.
+    assert!(!found.contains_key("pause_monitor_sampler_cpu_seconds_total"), "{found:?}");
 }
