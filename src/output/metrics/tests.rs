@@ -53,6 +53,12 @@ fn gap(verdict: Verdict, duration_ms: u64, asleep_ms: u64) -> Notice {
 }
 
 #[test]
+fn the_copy_of_a_tick_is_small() {
+    let size = size_of::<Totals>();
+    assert!(size <= 3_072, "{size} bytes are copied ten times a second");
+}
+
+#[test]
 fn rates_are_added_over_the_interval_they_cover_however_long_it_was() {
     let mut totals = totals();
     totals.sample(&sample(100, Tier::Sentinel, 0), 100 * MS, 100 * MS);
