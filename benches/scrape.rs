@@ -87,7 +87,7 @@ fn intervals(lines: &mut impl Iterator<Item = String>, time: Duration) -> Vec<f6
 fn tell(what: &str, intervals: &[f64]) {
     let at = |share: f64| intervals[((intervals.len() - 1) as f64 * share) as usize];
     println!(
-        "{what:<24} {} samples: median {:.2} ms, 99 % within {:.2} ms, longest {:.2} ms",
+        "{what:<26} {} samples: median {:.2} ms, 99 % within {:.2} ms, longest {:.2} ms",
         intervals.len(),
         at(0.5),
         at(0.99),
