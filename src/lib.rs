@@ -3,6 +3,7 @@
 //! ```text
 //! source ──> engine (stress, tier, gap verdict, ring, culprits) ──> outputs
 //! heartbeat ───^                                                    ├ output::socket  (tui, stream)
+//!                                                                   ├ output::metrics, output::http (Prometheus)
 //!                                                                   ├ output::store   (events)
 //!                                                                   └ output::otlp    (spans, from the store)
 //! ```

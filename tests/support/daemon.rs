@@ -7,7 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,6 +21,8 @@ use crate::program::{Program, Run};
 
 /// How long a condition is waited for: far longer than it takes on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Stands in the log where the daemon was started once more.
+const RESTARTED: &str = "=== started once more ===";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -65,16 +67,15 @@ impl Daemon {
         stdin: Stdio,
     ) -> Self {
         std::fs::write(config_file(&program), config).unwrap();
-        let log = File::create(program.home().join("log")).unwrap();
-        let mut command = program.command(&line(&program, "daemon", arguments));
-        let child = command.stdin(stdin).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child = spawn(&program, arguments, stdin);
         Self { program, child, status: None }
     }
 
     /// Starts it once more on the same directories, killed first where it still runs (kill −9); the log goes on.
     pub(crate) fn restart(&mut self, arguments: &[impl AsRef<OsStr>]) {
         self.kill();
-        let log = File::options().append(true).open(self.program.home().join("log")).unwrap();
+        let mut log = File::options().append(true).open(self.program.home().join("log")).unwrap();
+        writeln!(log, "{RESTARTED}").unwrap();
         let mut command = self.command("daemon", arguments);
         self.child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.status = None;
@@ -104,6 +105,12 @@ impl Daemon {
     pub(crate) fn log(&self) -> String {
         let log = std::fs::read(self.program.home().join("log")).unwrap();
         String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// What it has logged since it was last started.
+    pub(crate) fn last_log(&self) -> String {
+        let log = self.log();
+        log.rsplit(RESTARTED).next().unwrap_or_default().to_owned()
     }
 
     /// Waits until something stands in the log.
@@ -235,6 +242,12 @@ pub(crate) fn is(line: &Value, kind: &str) -> bool {
     line["type"] == kind
 }
 
+fn spawn(program: &Program, arguments: &[impl AsRef<OsStr>], stdin: Stdio) -> Child {
+    let log = File::create(program.home().join("log")).unwrap();
+    let mut command = program.command(&line(program, "daemon", arguments));
+    command.stdin(stdin).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+}
+
 fn config_file(program: &Program) -> PathBuf {
     program.home().join("config.toml")
 }
@@ -271,5 +284,6 @@ fn a_daemon_of_our_own_starts_speaks_and_ends() {
     }
     daemon.restart(&["--source", "simulate:calm"]);
     daemon.wait_for_log("stopped");
+    daemon.until("its second start in the log", || daemon.last_log().contains("watching").then_some(()));
     assert!(is(&daemon.stream().next().unwrap(), "hello"));
 }

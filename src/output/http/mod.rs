@@ -1,7 +1,7 @@
 //! HTTP: `/metrics`, `/healthz`, `/readyz` and a page, on a thread and a runtime of its own.
 //!
 //! A scrape reads a snapshot and counters: it waits for neither the sampling thread nor a disk, and neither waits for
-//! it. What a client does, or does not do, ends with its connection ([`connections`]).
+//! it. What a client does, or does not do, ends with its connection (`connections`).
 
 mod connections;
 mod page;

@@ -13,6 +13,8 @@ mod family;
 mod histogram;
 mod peak;
 mod process;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
