@@ -12,6 +12,8 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -154,6 +156,29 @@ impl Drop for Frozen<'_> {
     }
 }
 
+/// Somebody who wakes up two thousand times a second, evenly: the witness goes by how the rest's context switches compare
+/// with those of the seconds before, and those of whatever else runs here may stop at any time.
+struct Bustle(Arc<AtomicBool>);
+
+impl Bustle {
+    fn start() -> Self {
+        let on = Arc::new(AtomicBool::new(true));
+        let bustle = Self(Arc::clone(&on));
+        thread::spawn(move || {
+            while on.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_micros(500));
+            }
+        });
+        bustle
+    }
+}
+
+impl Drop for Bustle {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_daemon_that_was_frozen_was_starved_or_nobody_knows_for_as_long_as_that_took() {
     let required = std::env::var_os("PAUSE_MONITOR_REQUIRE_PEERS").is_some();
@@ -162,6 +187,7 @@ fn a_daemon_that_was_frozen_was_starved_or_nobody_knows_for_as_long_as_that_took
         eprintln!("passed over: no control group can be made under /sys/fs/cgroup");
         return;
     };
+    let _bustle = Bustle::start();
     let (daemon, mut stream) = daemon();
     if !freezer.admit(daemon.pid()) {
         assert!(!required, "the daemon can't be put into {}", freezer.group.display());

@@ -1,5 +1,6 @@
 //! `events`: what happened, listed, shown, marked.
 
+mod export;
 mod show;
 
 use std::io::{self, Write};
@@ -43,6 +44,8 @@ enum Action {
     Show(ShowArgs),
     /// Mark events as reviewed, pinned or dismissed, or write a note
     Mark(MarkArgs),
+    /// Write an event with its samples to a file that `analyze`, `daemon --source replay:` and `tui --replay` read
+    Export(ExportArgs),
 }
 
 #[derive(Debug, Default, PartialEq, clap::Args)]
@@ -96,6 +99,15 @@ struct MarkArgs {
     note: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    /// The event's number, as `events` lists it
+    id: EventId,
+    /// The file, which must not exist yet [default: standard output]
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    output: Option<std::path::PathBuf>,
+}
+
 fn kinds() -> impl TypedValueParser<Value = Kind> {
     PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|name| Kind::parse(&name).ok_or("no kind"))
 }
@@ -116,13 +128,14 @@ fn statuses() -> impl TypedValueParser<Value = Status> {
 pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
     // clap could refuse these, but would refuse --config and --data-dir in that place, too.
     if args.action.is_some() && args.list != ListArgs::default() {
-        let told = "what is asked of `events list`, `show` or `mark` stands behind that word: pause-monitor events show 7 --json";
+        let told = "what is asked of `events list`, `show`, `mark` or `export` stands behind that word: pause-monitor events show 7 --json";
         return Err(Failure::new(Exit::Usage, told).into());
     }
     match &args.action {
         None => list(&args.list, context),
         Some(Action::List(args)) => list(args, context),
         Some(Action::Show(args)) => show::run(args.id, args.json, context),
+        Some(Action::Export(args)) => export::run(args.id, args.output.as_deref(), context),
         Some(Action::Mark(args)) => {
             store::mark(&context.data_dir, &args.ids, args.status, args.note.as_deref())?;
             Ok(Exit::Done.into())

@@ -159,15 +159,16 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let directory = &run.paths.data_dir;
     run.paths.create_dir(directory).map_err(system("the data directory"))?;
     let _lock = Lock::take(directory)?;
+    // What may be refused comes before the first thing that is told.
+    let machine = Machine { name: host::host_name(), os_version: host::os_version() };
+    let exporter = Exporter::new(&config.otlp, &run.paths, &machine)?;
+    let outbox = Outbox { wanted: exporter.is_some(), ..Outbox::default() };
     let listeners = Http::bind(&config.http)?;
     // SAFETY: it takes nothing and always succeeds.
     let us = unsafe { libc::geteuid() };
     let owner = run.paths.owner.map_or(us, |owner| owner.uid);
     let ring_length = config.ring.seconds as usize * 10;
     let mut socket = Socket::bind(directory, owner, ring_length)?;
-    let machine = Machine { name: host::host_name(), os_version: host::os_version() };
-    let exporter = Exporter::new(&config.otlp, &run.paths, &machine)?;
-    let outbox = Outbox { wanted: exporter.is_some(), ..Outbox::default() };
     let info = host::info();
     let options = Options {
         started_ns: clock::unix_ns(),

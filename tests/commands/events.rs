@@ -249,3 +249,33 @@ fn the_directories_may_stand_anywhere() {
         assert_eq!(recorded.print(&arguments), story, "{arguments:?}");
     }
 }
+
+#[test]
+fn an_exported_event_is_read_by_analyze_and_tells_the_same_pause() {
+    let recorded = Recorded::new();
+    let stored: Value = serde_json::from_str(&recorded.print(&["events", "show", "2", "--json"])).unwrap();
+    let text = recorded.print(&["events", "export", "2"]);
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let first = lines.next().unwrap();
+    assert_eq!(
+        (&first["type"], &first["id"], &first["incident"]),
+        (&"event".into(), &stored["id"], &stored["incident"])
+    );
+    let samples: Vec<Value> = lines.collect();
+    assert!(!samples.is_empty() && samples.iter().all(|sample| sample["type"] == "sample"));
+    let file = recorded.program.home().join("event.jsonl");
+    let file = file.to_str().unwrap();
+    recorded.print(&["events", "export", "2", "--output", file]);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), text);
+    let again = recorded.program.run(&["events", "export", "2", "--output", file]);
+    assert_eq!(again.code, 1, "what is there is not written over: {}", again.stderr);
+    let analyzed = recorded.print(&["analyze", "--json", file]);
+    let gap = analyzed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|line| line["type"] == "gap" && line["verdict"] == "pause")
+        .expect("the pause");
+    let (told, was) = (gap["duration_ms"].as_f64().unwrap() / 1e3, stored["duration_s"].as_f64().unwrap());
+    assert!((told - was).abs() < 0.05, "{told} s for {was} s");
+    assert_eq!(gap["culprits"][0]["name"], stored["culprits"][0]["name"]);
+}
