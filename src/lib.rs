@@ -8,7 +8,7 @@
 //!                                                                   └ output::otlp    (spans, from the store)
 //! ```
 //!
-//! Arrows point one way: cli → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
+//! Arrows point one way: cli → tui → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
 
 pub mod cli;
 pub mod client;
