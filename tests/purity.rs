@@ -62,6 +62,8 @@ fn the_arrows_between_modules_point_one_way() {
     ] {
         let mut files = Vec::new();
         rust_files(&source.join(room), &mut files);
+        // Tests may make what they need.
+        files.retain(|file| !file.ends_with("tests.rs"));
         for file in files {
             let text = std::fs::read_to_string(&file).unwrap();
             for banned in banned {
