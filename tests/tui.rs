@@ -5,10 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "support/daemon.rs"]
-#[allow(dead_code)]
 mod daemon;
 #[path = "support/program.rs"]
-#[allow(dead_code)]
 mod program;
 
 use std::path::Path;

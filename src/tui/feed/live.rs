@@ -8,8 +8,8 @@ use crate::client::{ClientError, Connection};
 use crate::event::Verdict;
 use crate::wire::{self, CulpritLine, GapLine, Hello, Message, SampleLine, SourceLine};
 
-use super::{Fed, Gap, Sink};
-use crate::tui::state::{Peer, Source};
+use super::{Fed, Sink};
+use crate::tui::state::{Gap, Peer, Source};
 
 /// The first wait before it connects again; each is twice the last, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(250);

@@ -7,13 +7,11 @@ pub mod live;
 pub mod recording;
 pub mod store;
 
-use crate::event::Verdict;
 use crate::output::store::StoredEvent;
 use crate::sample::Sample;
-use crate::wire::CulpritLine;
 
 use super::state::playback::Loading;
-use super::state::{Peer, Source};
+use super::state::{Gap, Peer, Source};
 
 /// Something a feed hands over.
 #[derive(Clone, Debug)]
@@ -42,23 +40,6 @@ pub enum Fed {
     Rejected(u64),
     /// No more of the recording is read.
     Loaded(Loading),
-}
-
-/// A gap, as it was told.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gap {
-    /// When it ended, Unix ns.
-    pub ended_ns: i64,
-    /// Its verdict.
-    pub verdict: Verdict,
-    /// False where no second witness confirms it.
-    pub certain: bool,
-    /// How long, ms.
-    pub duration_ms: f64,
-    /// Its event.
-    pub event: Option<u64>,
-    /// Who built it up.
-    pub culprits: Vec<CulpritLine<'static>>,
 }
 
 /// Takes what is fed; false where nobody listens any more, and the thread ends.

@@ -13,10 +13,10 @@ use crate::sample::{Sample, SourceInfo};
 use crate::source::replay::Replay;
 use crate::wire::CulpritLine;
 
-use super::{Fed, Gap, Sink};
-use crate::tui::state::Source;
+use super::{Fed, Sink};
 use crate::tui::state::history::RECORDED;
 use crate::tui::state::playback::Loading;
+use crate::tui::state::{Gap, Source};
 
 /// Samples handed over together.
 const BATCH: usize = 64;

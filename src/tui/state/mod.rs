@@ -100,7 +100,7 @@ pub struct Source {
 
 /// A gap, as it was told.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
+pub struct Gap {
     /// When it ended, Unix ns.
     pub ended_ns: i64,
     /// Its verdict.
@@ -113,6 +113,13 @@ pub struct Mark {
     pub event: Option<u64>,
     /// Who built it up.
     pub culprits: Vec<CulpritLine<'static>>,
+}
+
+/// A gap on the time axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// The gap.
+    pub gap: Gap,
     /// The number of the newest sample when it was told.
     pub told_at: u64,
 }
@@ -164,7 +171,7 @@ pub struct Processes {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Banner {
     /// The gap.
-    pub mark: Mark,
+    pub gap: Gap,
     /// When it goes away, ns on our clock.
     pub until_ns: u64,
 }
@@ -361,8 +368,9 @@ impl State {
 
     /// The last gap that somebody is blamed for, up to the sample shown.
     #[must_use]
-    pub fn last_blamed(&self) -> Option<&Mark> {
+    pub fn last_blamed(&self) -> Option<&Gap> {
         let time_ns = self.sample()?.time_ns;
-        self.marks.iter().rev().find(|mark| mark.ended_ns <= time_ns && !mark.culprits.is_empty())
+        let mut gaps = self.marks.iter().rev().map(|mark| &mark.gap);
+        gaps.find(|gap| gap.ended_ns <= time_ns && !gap.culprits.is_empty())
     }
 }

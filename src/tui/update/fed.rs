@@ -2,10 +2,10 @@
 
 use crate::event::Verdict;
 use crate::sample::Sample;
-use crate::tui::feed::{Fed, Gap};
+use crate::tui::feed::Fed;
 use crate::tui::state::events::Read;
 use crate::tui::state::playback::Loading;
-use crate::tui::state::{Feed, Link, MARKS, Mark, State};
+use crate::tui::state::{Feed, Gap, Link, MARKS, Mark, State};
 
 use super::{WRITTEN_NS, reread, show_banner};
 
@@ -33,10 +33,11 @@ pub(super) fn fed(state: &mut State, fed: Fed) {
         }
         Fed::Tier => reread(state, WRITTEN_NS),
         Fed::Gap(gap) => {
-            let mark = mark(state, gap);
-            if mark.verdict == Verdict::Pause {
-                show_banner(state, mark);
+            // Of a recording the banner comes when its time does.
+            if gap.verdict == Verdict::Pause && state.playback().is_none() {
+                show_banner(state, gap.clone());
             }
+            mark(state, gap);
             reread(state, WRITTEN_NS);
         }
         Fed::Source(source) => state.source = source,
@@ -115,13 +116,9 @@ fn push(state: &mut State, sample: &Sample, broken: bool) {
     }
 }
 
-fn mark(state: &mut State, gap: Gap) -> Mark {
-    let Gap { ended_ns, verdict, certain, duration_ms, event, culprits } = gap;
-    let told_at = state.history.last().unwrap_or(0);
-    let mark = Mark { ended_ns, verdict, certain, duration_ms, event, culprits, told_at };
+fn mark(state: &mut State, gap: Gap) {
     if state.marks.len() == MARKS {
         state.marks.pop_front();
     }
-    state.marks.push_back(mark.clone());
-    mark
+    state.marks.push_back(Mark { gap, told_at: state.history.last().unwrap_or(0) });
 }

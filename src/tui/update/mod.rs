@@ -11,7 +11,7 @@ use super::feed::Fed;
 use super::feed::store::{Answer, Request};
 use super::state::events::{Detail, PAGE, Read};
 use super::state::history::History;
-use super::state::{BANNER_NS, Banner, Feed, Link, Mark, State, WAITING_NS};
+use super::state::{BANNER_NS, Banner, Feed, Gap, Link, State, WAITING_NS};
 
 /// Something that comes from outside.
 #[derive(Clone, Debug)]
@@ -98,8 +98,8 @@ fn notify(state: &mut State, text: impl Into<String>) {
     state.notice = Some((text.into(), state.now_ns + NOTICE_NS));
 }
 
-fn show_banner(state: &mut State, mark: Mark) {
-    state.banner = Some(Banner { mark, until_ns: state.now_ns + BANNER_NS });
+fn show_banner(state: &mut State, gap: Gap) {
+    state.banner = Some(Banner { gap, until_ns: state.now_ns + BANNER_NS });
 }
 
 fn expire(state: &mut State) {

@@ -41,9 +41,9 @@ pub(super) fn advance(state: &mut State) {
     }
     let passed = before + 1..=after;
     let told =
-        state.marks.iter().rfind(|mark| passed.contains(&mark.told_at) && mark.verdict == Verdict::Pause);
-    if let Some(mark) = told.cloned() {
-        show_banner(state, mark);
+        state.marks.iter().rfind(|mark| passed.contains(&mark.told_at) && mark.gap.verdict == Verdict::Pause);
+    if let Some(gap) = told.map(|mark| mark.gap.clone()) {
+        show_banner(state, gap);
     }
 }
 

@@ -11,11 +11,11 @@ use crate::output::store::{EventRow, Kind, PeakRow, Status, StoredEvent, TierSte
 use crate::sample::{Factor, Metrics, Name, Sample, Stress, Tier};
 use crate::source::replay::Replay;
 use crate::source::simulate::{DEFAULT_START_S, Simulator, SimulatorSettings};
+use crate::tui::feed::recording;
 use crate::tui::feed::store::Opened;
-use crate::tui::feed::{Gap, recording};
 use crate::tui::look::{Colours, Look, Symbols};
 use crate::tui::state::playback::{Loading, Playback};
-use crate::tui::state::{Peer, Source, View};
+use crate::tui::state::{Gap, Peer, Source, View};
 use crate::wire::Thresholds;
 
 const S: u64 = 1_000_000_000;
@@ -335,7 +335,7 @@ fn the_rate_is_measured_and_without_samples_the_picture_is_not_live() {
 #[test]
 fn a_pause_shows_a_banner_for_a_while_and_esc_takes_it_away() {
     let mut state = critical();
-    assert_eq!(state.banner.as_ref().map(|banner| banner.mark.event), Some(Some(8)));
+    assert_eq!(state.banner.as_ref().map(|banner| banner.gap.event), Some(Some(8)));
     let until_ns = state.banner.as_ref().unwrap().until_ns;
     let mut waited = state.clone();
     update(&mut waited, Input::Tick, until_ns);

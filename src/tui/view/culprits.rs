@@ -38,11 +38,11 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let look = state.look;
     let (heading, culprits) = match state.last_blamed() {
         _ if !state.blame.culprits.is_empty() => ("Culprits now".to_owned(), state.blame.culprits.as_slice()),
-        Some(mark) => {
-            let time = human::local(mark.ended_ns, "%H:%M:%S", &state.zone);
-            let length = human::duration(mark.duration_ms / 1e3);
-            let heading = format!("Culprits of the {} of {length} at {time}", mark.verdict.as_str());
-            (heading, mark.culprits.as_slice())
+        Some(gap) => {
+            let time = human::local(gap.ended_ns, "%H:%M:%S", &state.zone);
+            let length = human::duration(gap.duration_ms / 1e3);
+            let heading = format!("Culprits of the {} of {length} at {time}", gap.verdict.as_str());
+            (heading, gap.culprits.as_slice())
         }
         None => ("Culprits".to_owned(), &[][..]),
     };

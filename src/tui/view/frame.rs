@@ -10,7 +10,7 @@ use crate::human;
 use crate::sample::Tier;
 use crate::tui::look::Look;
 use crate::tui::state::playback::Loading;
-use crate::tui::state::{Feed, Link, Mark, State, View, WAITING_NS};
+use crate::tui::state::{Feed, Gap, Link, State, View, WAITING_NS};
 
 /// A time that goes on, without digits that only flicker.
 pub(super) fn tenths(ns: u64) -> String {
@@ -283,7 +283,7 @@ pub(super) fn banner(state: &State, buf: &mut Buffer, area: Rect) {
             };
             (format!("No sample for {}: {why}", tenths(ns)), Tier::Elevated)
         }
-        (None, Some(banner)) => (happened(state, &banner.mark), Tier::Critical),
+        (None, Some(banner)) => (happened(state, &banner.gap), Tier::Critical),
         (None, None) => return,
     };
     let width = usize::from(area.width);
@@ -291,14 +291,14 @@ pub(super) fn banner(state: &State, buf: &mut Buffer, area: Rect) {
 }
 
 /// A gap in a line.
-fn happened(state: &State, mark: &Mark) -> String {
-    let doubt = if mark.certain { "" } else { ", not certain" };
-    let blamed = mark.culprits.first().map_or_else(
+fn happened(state: &State, gap: &Gap) -> String {
+    let doubt = if gap.certain { "" } else { ", not certain" };
+    let blamed = gap.culprits.first().map_or_else(
         || ", no process stands out".to_owned(),
         |first| format!(", built up by {} {:.0} %", first.name, first.share * 100.0),
     );
-    let event = mark.event.map_or_else(String::new, |id| format!("; event {id}"));
-    let time = human::local(mark.ended_ns, "%H:%M:%S", &state.zone);
-    let length = human::duration(mark.duration_ms / 1e3);
-    format!("{} of {length} at {time}{doubt}{blamed}{event}", mark.verdict.as_str().to_uppercase())
+    let event = gap.event.map_or_else(String::new, |id| format!("; event {id}"));
+    let time = human::local(gap.ended_ns, "%H:%M:%S", &state.zone);
+    let length = human::duration(gap.duration_ms / 1e3);
+    format!("{} of {length} at {time}{doubt}{blamed}{event}", gap.verdict.as_str().to_uppercase())
 }

@@ -64,11 +64,6 @@ fn figures(sample: &Sample, long: bool) -> Vec<Figure> {
             },
             late,
         ),
-        (
-            "heartbeat",
-            sample.heartbeat_ns.map_or_else(|| "none".to_owned(), |ns| format!("{} late", ms(ns))),
-            sample.heartbeat_ns.is_some_and(|ns| ns >= 100_000_000),
-        ),
         ("power", reported(power), false),
         (
             "thermal",
@@ -77,15 +72,14 @@ fn figures(sample: &Sample, long: bool) -> Vec<Figure> {
         ),
         (
             "memory",
-            reported(metrics.memory_available_pct.map(|pct| {
-                let swap = metrics.swap_used_bytes.map_or_else(String::new, |used| match used {
-                    0 => ", no swap used".to_owned(),
-                    used => format!(", swap {}", human::bytes(used)),
-                });
-                let swap = if long { swap } else { String::new() };
-                format!("{pct:.0} % free{swap}")
-            })),
+            reported(metrics.memory_available_pct.map(|pct| format!("{pct:.0} % free"))),
             metrics.memory_available_pct.is_some_and(|pct| pct < 30.0),
+        ),
+        ("swap", reported(metrics.swap_used_bytes.map(|used| format!("{} used", human::bytes(used)))), false),
+        (
+            "heartbeat",
+            sample.heartbeat_ns.map_or_else(|| "none".to_owned(), |ns| format!("{} late", ms(ns))),
+            sample.heartbeat_ns.is_some_and(|ns| ns >= 100_000_000),
         ),
         ("load", reported(load), false),
         ("CPU", reported(metrics.cpu_ms_per_s.map(|ms| format!("{} % of a core", number(ms / 10.0)))), false),

@@ -47,11 +47,13 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
         title.push(Span::styled(format!(" for {least}{}", whole(ns)), look.dim()));
     }
     // Where the culprits have no panel of their own.
-    if area.width < 100
-        && let Some(first) = state.blame.culprits.first()
-    {
-        let name = look.cut(&first.name, 18);
-        title.push(Span::styled(format!("  {name} {:.0} %", first.share * 100.0), look.tier(Tier::Elevated)));
+    if area.width < 100 {
+        let last = || state.last_blamed().and_then(|gap| gap.culprits.first()).map(|first| ("last: ", first));
+        if let Some((when, first)) = state.blame.culprits.first().map(|first| ("", first)).or_else(last) {
+            let name = look.cut(&first.name, 18);
+            let style = if when.is_empty() { look.tier(Tier::Elevated) } else { look.dim() };
+            title.push(Span::styled(format!("  {when}{name} {:.0} %", first.share * 100.0), style));
+        }
     }
     let peak = span.samples().map(|kept| kept.sample().stress.total()).max().unwrap_or(0);
     let right = format!("peak {peak} in {}", whole(state.span_ns()));
@@ -69,15 +71,18 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
 fn gaps(state: &State, buf: &mut Buffer, plot: Rect, span: &graph::Span<'_>) {
     let look = state.look;
     for mark in &state.marks {
-        let Some(number) = state.history.at_time(mark.ended_ns.saturating_sub(1_000_000)) else { continue };
+        let Some(number) = state.history.at_time(mark.gap.ended_ns.saturating_sub(1_000_000)) else {
+            continue;
+        };
         let Some(kept) = state.history.get(number).filter(|_| number <= span.end) else { continue };
         // Told long before what is kept begins, or not yet on it.
-        if number == state.history.first() || kept.sample().time_ns < mark.ended_ns.saturating_sub(1_000_000)
+        if number == state.history.first()
+            || kept.sample().time_ns < mark.gap.ended_ns.saturating_sub(1_000_000)
         {
             continue;
         }
         let Some(x) = graph::cell(span, plot, kept.entry.at_ns) else { continue };
-        let (symbol, style) = match mark.verdict {
+        let (symbol, style) = match mark.gap.verdict {
             Verdict::Pause => (look.pick("▲", "P"), look.tier(Tier::Critical)),
             Verdict::Stall => (look.pick("▲", "T"), look.tier(Tier::Elevated)),
             Verdict::Starved => (look.pick("△", "S"), look.tier(Tier::Elevated)),
