@@ -227,7 +227,7 @@ fn it_waits_for_a_daemon_and_finds_it_again_after_a_restart() {
     std::fs::create_dir(&data_dir).unwrap();
     let terminal = Terminal::open(100, 30);
     terminal.dashboard(&data_dir, "");
-    terminal.wait_for_all(&["No daemon is heard", "pause-monitor daemon"]);
+    terminal.wait_for_all(&["No daemon is heard", "connects by itself", data_dir.to_str().unwrap()]);
     let start = || {
         let arguments = ["--data-dir", data_dir.to_str().unwrap(), "daemon", "--source", "simulate:calm"];
         program.command(&arguments).stderr(std::process::Stdio::null()).spawn().unwrap()

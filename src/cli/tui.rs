@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::{Context, Exit, Failure};
-use crate::config::{self, Overrides, SourceKind};
+use crate::config::{self, Origin, Overrides, SourceKind};
 use crate::daemon;
 use crate::human;
 use crate::tui::feed::recording;
@@ -50,7 +50,13 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         look.symbols = symbols;
     }
     let show = match &args.replay {
-        None => Show::Live(context.data_dir.clone()),
+        None => {
+            let command = match context.data_origin {
+                Origin::Default => "pause-monitor daemon".to_owned(),
+                _ => format!("pause-monitor --data-dir {} daemon", context.data_dir.display()),
+            };
+            Show::Live(context.data_dir.clone(), command)
+        }
         Some(file) => {
             let mut config = config::load(context, &Overrides::default())?.config;
             config.source = SourceKind::Replay(file.clone());

@@ -126,7 +126,7 @@ pub const BINDINGS: &[Binding] = &[
         ],
     ),
     binding(All, "PgUp PgDn", "ten at a time", &[(PageUp, Action::PageUp), (PageDown, Action::PageDown)]),
-    binding(All, "Enter", "open what is selected", &[(Enter, Action::Enter)]),
+    binding(All, "Enter", "open the factor or event selected", &[(Enter, Action::Enter)]),
     binding(All, "Esc", "back; close", &[(Esc, Action::Leave)]),
     binding(All, "?", "this help", &[(Char('?'), Action::Help), (Char('h'), Action::Help)]),
     binding(All, "q", "quit (Ctrl-C too; Ctrl-Z suspends, Ctrl-L draws anew)", &[(Char('q'), Action::Quit)]),

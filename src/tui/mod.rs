@@ -54,8 +54,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is shown.
 pub enum Show {
-    /// The daemon of this data directory.
-    Live(PathBuf),
+    /// The daemon of this data directory, and how one is started there.
+    Live(PathBuf, String),
     /// A recording of this name, through an engine of these settings.
     Recording(String, Box<Player>, Settings, Arc<AtomicBool>),
 }
@@ -71,8 +71,10 @@ pub fn run(show: Show, look: Look) -> io::Result<()> {
     let (inputs, taken) = sync_channel(QUEUE);
     let (questions, asked) = sync_channel(QUESTIONS);
     let stop = Arc::new(AtomicBool::new(false));
+    let mut start_with = String::new();
     let feed = match show {
-        Show::Live(directory) => {
+        Show::Live(directory, command) => {
+            start_with = command;
             let store = directory.clone();
             spawn("store", &inputs, move |inputs| {
                 feed::store::run(&store, &asked, &|answer| inputs.send(Input::Answer(answer)).is_ok());
@@ -99,6 +101,7 @@ pub fn run(show: Show, look: Look) -> io::Result<()> {
     let ended = Arc::clone(&stop);
     spawn("signals", &inputs, move |inputs| heed_signals(inputs, &ended))?;
     let mut state = State::new(feed, look, TimeZone::system(), size, now_ns);
+    state.start_with = start_with;
     let result = serve(&mut screen, &mut state, &taken, &questions);
     stop.store(true, Ordering::Relaxed);
     drop(screen);

@@ -50,6 +50,8 @@ pub struct Events {
     pub selected: Option<EventId>,
     /// The event opened.
     pub detail: Option<Box<Detail>>,
+    /// The event that the store was asked to open, as long as that is wanted.
+    pub opening: Option<EventId>,
     /// The note being written, for this event.
     pub note: Option<(EventId, Input)>,
     /// When the list is to be read again, ns on our clock.
@@ -77,6 +79,6 @@ impl Events {
     /// There may be older ones than those read.
     #[must_use]
     pub fn may_have_more(&self) -> bool {
-        self.list.len() >= self.limit as usize
+        self.limit > 0 && self.list.len() >= self.limit as usize
     }
 }

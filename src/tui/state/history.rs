@@ -31,6 +31,10 @@ pub struct Kept {
     pub step_ns: u64,
     /// Nothing is known of the time before it: a connection began here.
     pub broken: bool,
+    /// For how long its tier has lasted, ns; more than that where its beginning was not seen.
+    pub tier_ns: u64,
+    /// The beginning of its tier was seen.
+    pub tier_seen: bool,
 }
 
 impl Kept {
@@ -89,11 +93,16 @@ impl History {
         if broken || step_ns.saturating_sub(expected_ns) >= HOLE_NS {
             from_ns = from_ns.max(at_ns.saturating_sub(expected_ns));
         }
+        let (tier_ns, tier_seen) = match self.kept.back().filter(|_| !broken) {
+            Some(last) if last.sample().tier == sample.tier => (last.tier_ns + step_ns, last.tier_seen),
+            Some(_) => (0, true),
+            None => (0, false),
+        };
         if self.kept.len() == self.capacity && self.kept.pop_front().is_some() {
             self.first += 1;
         }
         let entry = Entry { at_ns, ring_ns, sample: *sample };
-        self.kept.push_back(Kept { entry, from_ns, step_ns, broken });
+        self.kept.push_back(Kept { entry, from_ns, step_ns, broken, tier_ns, tier_seen });
     }
 
     /// Whether it is full: of a recording no more is read then.

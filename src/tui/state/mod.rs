@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use jiff::tz::TimeZone;
 
 use crate::event::Verdict;
+use crate::output::store::StoredEvent;
 use crate::sample::{Factor, Sample, Tier};
 use crate::wire::{CulpritLine, Thresholds};
 
@@ -157,14 +158,14 @@ impl Measure {
 }
 
 /// How the list of processes is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Processes {
     /// What it is sorted by.
     pub measure: Measure,
     /// Smallest first.
     pub reversed: bool,
-    /// The row selected.
-    pub selected: usize,
+    /// The process selected, by id and name; the first where it is not listed.
+    pub selected: Option<(i32, String)>,
 }
 
 /// Something that happened just now.
@@ -196,6 +197,8 @@ pub struct State {
     pub look: Look,
     /// The zone that times are shown in.
     pub zone: TimeZone,
+    /// How a daemon is started that this connects to.
+    pub start_with: String,
     /// Where samples come from.
     pub feed: Feed,
     /// Who speaks, once that is known.
@@ -252,6 +255,7 @@ impl State {
             size,
             look,
             zone,
+            start_with: "pause-monitor daemon".to_owned(),
             feed,
             peer: None,
             source: Source::default(),
@@ -267,7 +271,7 @@ impl State {
             help_offset: 0,
             span: 1,
             factor: Factor::Load,
-            processes: Processes { measure: Measure::Cpu, reversed: false, selected: 0 },
+            processes: Processes { measure: Measure::Cpu, reversed: false, selected: None },
             events: Events::default(),
             blame: Blame::default(),
             banner: None,
@@ -336,6 +340,15 @@ impl State {
         (span >= 1_000_000_000).then(|| (self.arrivals.len() - 1) as f64 / (span as f64 / 1e9))
     }
 
+    /// The events that were over at the sample shown: of a recording more may be known. Newest first.
+    pub fn events_so_far(&self) -> impl Iterator<Item = &StoredEvent> {
+        let until_ns = self.playback().map(|_| self.sample().map_or(i64::MIN, |sample| sample.time_ns));
+        self.events
+            .list
+            .iter()
+            .filter(move |event| until_ns.is_none_or(|until| event.row.started_ns <= until))
+    }
+
     /// Where the tiers begin.
     #[must_use]
     pub fn thresholds(&self) -> Thresholds {
@@ -346,24 +359,8 @@ impl State {
     /// received is of that tier.
     #[must_use]
     pub fn tier_for(&self) -> Option<(Tier, u64, bool)> {
-        let cursor = self.cursor()?;
-        let tier = self.sample()?.tier;
-        let mut lasted = 0;
-        let mut number = cursor;
-        while let Some(kept) = self.history.get(number) {
-            if kept.sample().tier != tier {
-                return Some((tier, lasted, false));
-            }
-            if kept.broken {
-                break;
-            }
-            lasted += kept.step_ns;
-            match number.checked_sub(1) {
-                Some(before) => number = before,
-                None => break,
-            }
-        }
-        Some((tier, lasted, true))
+        let kept = self.history.get(self.cursor()?)?;
+        Some((kept.sample().tier, kept.tier_ns, !kept.tier_seen))
     }
 
     /// The last gap that somebody is blamed for, up to the sample shown.

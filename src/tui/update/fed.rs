@@ -91,14 +91,12 @@ pub(super) fn fed(state: &mut State, fed: Fed) {
 /// Takes the samples of a hello: those not seen yet. They go on where the last connection ended, or follow a break.
 fn greet(state: &mut State, ring: &[Sample]) {
     let newest = state.history.newest().map(|sample| (sample.seq, sample.time_ns));
-    let goes_on =
-        newest.is_some_and(|newest| ring.iter().any(|sample| (sample.seq, sample.time_ns) == newest));
-    let mut broken = newest.is_some() && !goes_on;
-    for sample in ring {
-        // A daemon that was started anew counts from 1 again, later.
-        if newest.is_none_or(|(_, time_ns)| sample.time_ns > time_ns) {
-            push(state, sample, std::mem::take(&mut broken));
-        }
+    let known =
+        newest.and_then(|newest| ring.iter().position(|sample| (sample.seq, sample.time_ns) == newest));
+    // A daemon that was started anew counts from 1 again; so it may be after a clock that was set back.
+    let mut broken = newest.is_some() && known.is_none();
+    for sample in &ring[known.map_or(0, |known| known + 1)..] {
+        push(state, sample, std::mem::take(&mut broken));
     }
     if !ring.is_empty() && state.arrived_ns.is_none() {
         state.arrived_ns = Some(state.now_ns);

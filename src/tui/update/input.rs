@@ -11,7 +11,7 @@ use crate::tui::keys::{Action, action};
 use crate::tui::state::events::{Detail, PAGE};
 use crate::tui::state::history::History;
 use crate::tui::state::{Feed, SPANS, State, View};
-use crate::tui::view::{Target, rows, target};
+use crate::tui::view::{Target, rows, selected_row, target};
 
 use super::{Effect, notify, playback, reread};
 
@@ -38,8 +38,10 @@ pub(super) fn terminal(state: &mut State, event: &Event) -> Vec<Effect> {
         }
         Event::Paste(text) => {
             if let Some((_, input)) = &mut state.events.note {
-                for c in text.chars().filter(|c| !c.is_control()).take(NOTE_MAX) {
-                    input.handle(InputRequest::InsertChar(c));
+                for c in text.chars().filter(|c| !c.is_control()) {
+                    if input.value().len() + c.len_utf8() <= NOTE_MAX {
+                        input.handle(InputRequest::InsertChar(c));
+                    }
                 }
             }
             Vec::new()
@@ -70,6 +72,7 @@ fn note_key(state: &mut State, event: &Event) -> Vec<Effect> {
 }
 
 fn act(state: &mut State, action: Action, far: bool) -> Vec<Effect> {
+    state.events.opening = None;
     if state.help {
         match action {
             Action::Quit => return vec![Effect::Quit],
@@ -141,8 +144,9 @@ fn select(state: &mut State, by: isize) {
             state.factor = Factor::ALL[moved(state.factor as usize, Factor::ALL.len())];
         }
         View::Processes => {
-            let count = rows(state).len();
-            state.processes.selected = moved(state.processes.selected.min(count), count);
+            let rows = rows(state);
+            let to = moved(selected_row(state, &rows), rows.len());
+            state.processes.selected = rows.get(to).map(|row| (row.pid, row.name.clone()));
         }
         View::Events => {
             if let Some(detail) = &mut state.events.detail {
@@ -167,6 +171,7 @@ fn enter(state: &mut State) -> Vec<Effect> {
             let Some(event) = state.events.current() else { return Vec::new() };
             let id = event.row.id;
             if state.playback().is_none() {
+                state.events.opening = Some(id);
                 return vec![Effect::Ask(Request::Open(id))];
             }
             open_recorded(state);
@@ -376,7 +381,9 @@ fn clicked(state: &mut State, column: u16, row: u16, dragged: bool) -> Vec<Effec
             }
             state.factor = factor;
         }
-        Some(Target::Process(index)) => state.processes.selected = index,
+        Some(Target::Process(index)) => {
+            state.processes.selected = rows(state).get(index).map(|row| (row.pid, row.name.clone()));
+        }
         Some(Target::Event(id)) => {
             let again = state.events.selected == Some(id) && state.view == View::Events;
             state.events.selected = Some(id);

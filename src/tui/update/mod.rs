@@ -153,7 +153,10 @@ fn answered(state: &mut State, answer: Answer) -> Vec<Effect> {
             }
             reread(state, REREAD_NS);
         }
+        // One that is no longer wanted comes too late.
+        Answer::Opened(Ok(opened)) if state.events.opening != Some(opened.event.row.id) => {}
         Answer::Opened(Ok(opened)) => {
+            state.events.opening = None;
             let samples = History::of(&opened.samples);
             let detail = Detail { event: opened.event, related: opened.related, samples, offset: 0 };
             state.events.selected = Some(detail.event.row.id);

@@ -253,6 +253,8 @@ pub(crate) fn listed() -> State {
 /// One event, opened.
 pub(crate) fn opened() -> State {
     let mut state = listed();
+    hit(&mut state, KeyCode::Down);
+    assert_eq!(hit(&mut state, KeyCode::Enter), [Effect::Ask(Request::Open(8))]);
     let now_ns = state.now_ns;
     let list = events();
     let opened = Opened { event: list[1].clone(), related: vec![list[0].clone()], samples: samples(160) };
@@ -457,6 +459,49 @@ fn a_recording_plays_at_its_pace_stops_steps_and_ends() {
     let now_ns = state.now_ns;
     update(&mut state, Input::Tick, now_ns + 1_000 * S);
     assert!(!state.playback().unwrap().playing, "the end");
+}
+
+#[test]
+fn an_answer_that_is_no_longer_wanted_opens_nothing() {
+    let mut state = listed();
+    hit(&mut state, KeyCode::Down);
+    hit(&mut state, KeyCode::Enter);
+    hit(&mut state, KeyCode::Down);
+    let opened = Opened { event: events()[1].clone(), related: Vec::new(), samples: Vec::new() };
+    let now_ns = state.now_ns;
+    update(&mut state, Input::Answer(Answer::Opened(Ok(Box::new(opened)))), now_ns);
+    assert!(state.events.detail.is_none());
+    assert_eq!(state.events.selected, Some(7));
+}
+
+#[test]
+fn of_a_recording_nothing_is_told_before_its_time() {
+    let playback = Playback::new("freeze.plist".to_owned(), 100 * S);
+    let mut state = State::new(Feed::Recording(playback), LOOK, TimeZone::UTC, (80, 24), 100 * S);
+    for fed in freeze() {
+        update(&mut state, Input::Fed(fed), 100 * S);
+    }
+    assert_eq!(state.cursor(), Some(0));
+    assert_eq!(state.banner, None);
+    assert_eq!(state.events_so_far().count(), 0);
+    assert!(!state.events.list.is_empty() && !state.events.may_have_more());
+    update(&mut state, Input::Tick, 118 * S);
+    assert_eq!(state.events_so_far().count(), 1, "the pause; its episode goes on");
+}
+
+#[test]
+fn smallest_first_begins_with_what_is_known_and_the_selection_stays_with_its_process() {
+    let mut state = live();
+    press(&mut state, '2');
+    hit(&mut state, KeyCode::Down);
+    let selected = state.processes.selected.clone().unwrap();
+    press(&mut state, 'r');
+    let rows = crate::tui::view::rows(&state);
+    let known: Vec<f64> = rows.iter().map_while(|row| row.now[0]).collect();
+    assert!(known.len() == 5 && known.is_sorted(), "{known:?}");
+    assert!(rows[known.len()..].iter().all(|row| row.now[0].is_none()));
+    let row = &rows[crate::tui::view::selected_row(&state, &rows)];
+    assert_eq!((row.pid, row.name.clone()), selected);
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::tui::state::events::Read;
 use crate::tui::state::playback::Loading;
 use crate::tui::state::{Feed, Link, State};
 
+use super::frame::wrap;
+
 pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let look = state.look;
     let bold = Style::new().add_modifier(Modifier::BOLD);
@@ -21,11 +23,14 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
             lines.push(Line::raw(look.text(why)));
             lines.push(Line::default());
             lines.push(Line::raw("Start one in another terminal; this screen connects by itself:"));
-            lines.push(Line::from(vec![Span::styled("    pause-monitor daemon", look.key())]));
+            lines.push(Line::from(vec![Span::styled(
+                format!("    {}", look.text(&state.start_with)),
+                look.key(),
+            )]));
             lines.push(Line::default());
             lines.push(Line::raw("Without one, what a freeze looks like can be seen in a made-up machine:"));
             lines.push(Line::from(vec![Span::styled(
-                "    pause-monitor daemon --source simulate:freeze",
+                format!("    {} --source simulate:freeze", look.text(&state.start_with)),
                 look.key(),
             )]));
         }
@@ -71,7 +76,7 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let mut y = top;
     for line in lines {
         // Reasons may be long: they are broken at blanks.
-        for part in wrap(line, width) {
+        for part in broken(line, width) {
             if y < area.bottom() {
                 buf.set_line(area.x + 3, y, &part, area.width.saturating_sub(3));
                 y += 1;
@@ -81,21 +86,9 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
 }
 
 /// A line of one style broken at blanks, so that each part fits.
-fn wrap(line: Line<'static>, width: usize) -> Vec<Line<'static>> {
+fn broken(line: Line<'static>, width: usize) -> Vec<Line<'static>> {
     if line.width() <= width || line.spans.len() != 1 {
         return vec![line];
     }
-    let (mut parts, mut part) = (Vec::new(), String::new());
-    let text = line.spans.iter().map(|span| span.content.as_ref()).collect::<String>();
-    for word in text.split(' ') {
-        if !part.is_empty() && part.chars().count() + 1 + word.chars().count() > width {
-            parts.push(Line::styled(std::mem::take(&mut part), line.style));
-        }
-        if !part.is_empty() {
-            part.push(' ');
-        }
-        part.push_str(word);
-    }
-    parts.push(Line::styled(part, line.style));
-    parts
+    wrap(&line.spans[0].content, width).into_iter().map(|part| Line::styled(part, line.style)).collect()
 }

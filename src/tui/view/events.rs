@@ -86,11 +86,17 @@ fn nothing(state: &State) -> Option<String> {
 
 pub(super) fn panel_at(state: &State, area: Rect, row: u16) -> Option<u64> {
     let index = row.checked_sub(area.y + 1)?;
-    state.events.list.get(usize::from(index)).map(|event| event.row.id)
+    state.events_so_far().nth(usize::from(index)).map(|event| event.row.id)
 }
 
-/// The newest events.
-pub(super) fn draw_rows(state: &State, buf: &mut Buffer, below: Rect, skip: usize, selected: Option<usize>) {
+/// Events from the newest on.
+fn draw_rows<'a>(
+    state: &State,
+    buf: &mut Buffer,
+    below: Rect,
+    events: impl Iterator<Item = &'a StoredEvent>,
+    selected: Option<u64>,
+) {
     let look = state.look;
     if let Some(why) = nothing(state) {
         let why = look.cut(&why, usize::from(below.width) - 1);
@@ -99,9 +105,14 @@ pub(super) fn draw_rows(state: &State, buf: &mut Buffer, below: Rect, skip: usiz
             return;
         }
     }
-    for ((index, event), y) in state.events.list.iter().enumerate().skip(skip).zip(below.y..below.bottom()) {
+    let shown_ns = state.playback().and_then(|_| state.sample()).map_or(i64::MAX, |sample| sample.time_ns);
+    for (event, y) in events.zip(below.y..below.bottom()) {
         buf.set_line(below.x, y, &line(state, event, usize::from(below.width)), below.width);
-        if selected == Some(index) {
+        // Of a recording more is known than has been shown: one can go there.
+        if event.row.ended_ns.is_some_and(|ended_ns| ended_ns > shown_ns) {
+            buf.set_style(Rect { y, height: 1, ..below }, look.dim());
+        }
+        if selected == Some(event.row.id) {
             buf.set_style(Rect { y, height: 1, ..below }, look.selected());
         }
     }
@@ -109,7 +120,7 @@ pub(super) fn draw_rows(state: &State, buf: &mut Buffer, below: Rect, skip: usiz
 
 pub(super) fn panel(state: &State, buf: &mut Buffer, area: Rect) {
     let below = frame::panel(state.look, buf, area, &title(state.look, "Events"), "3: all of them");
-    draw_rows(state, buf, below, 0, None);
+    draw_rows(state, buf, below, state.events_so_far(), None);
 }
 
 /// The list's rows, below its headings.
@@ -135,7 +146,9 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let more = if below.width >= 90 { "TIER     STATUS      CULPRITS" } else { " CULPRITS" };
     buf.set_stringn(below.x, below.y, format!("{heading}{more}"), usize::from(below.width), look.dim());
     let rows = rows(area);
-    draw_rows(state, buf, rows, offset(events.index(), usize::from(rows.height)), Some(events.index()));
+    let index = events.index();
+    let shown = events.list.iter().skip(offset(index, usize::from(rows.height)));
+    draw_rows(state, buf, rows, shown, events.list.get(index).map(|event| event.row.id));
 }
 
 /// The event in that row of the screen.

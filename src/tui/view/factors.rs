@@ -27,10 +27,12 @@ pub(super) fn style(look: Look, factor: Factor, points: u8) -> ratatui::style::S
     })
 }
 
-pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
+pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect, machine: bool) {
     let look = state.look;
     let (Some(cursor), Some(sample)) = (state.cursor(), state.sample()) else { return };
-    let below = panel(look, buf, area, &title(look, "Factors"), "points, now, 30 s");
+    // Where the machine has no panel of its own, the most telling of its figures stand here.
+    let right = if machine { "points, now, 30 s".to_owned() } else { super::machine::short(sample) };
+    let below = panel(look, buf, area, &title(look, "Factors"), &right);
     let room = usize::from(area.width).saturating_sub(2 + 8 + 1 + BAR + 1 + 5 + 2 + RAW + 1);
     let span = graph::Span { history: &state.history, end: cursor, span_ns: 30_000_000_000 };
     for (factor, y) in Factor::ALL.into_iter().zip(below.y..below.bottom()) {

@@ -33,6 +33,22 @@ pub(super) fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
+/// Text broken at blanks into lines of at most `width` columns; a longer word has a line of its own.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split(' ') {
+        if !line.is_empty() && line.width() + 1 + word.width() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
 /// Draws a panel's heading, what is on its right included, and returns the room below it.
 pub(super) fn panel(look: Look, buf: &mut Buffer, area: Rect, title: &Line<'_>, right: &str) -> Rect {
     let rule = look.pick("─", "-");
@@ -79,6 +95,11 @@ pub(super) fn bar(look: Look, part: f64, width: usize, style: Style) -> Vec<Span
 /// The state in a word, as the title says it, and what there is to say of it.
 pub(super) fn standing(state: &State) -> (&'static str, String) {
     match &state.feed {
+        Feed::Recording(playback)
+            if matches!(playback.loading, Loading::Failed(_)) && state.history.is_empty() =>
+        {
+            ("(replay)", "not readable".to_owned())
+        }
         Feed::Recording(playback) => {
             let at = |number: u64| {
                 let first = state.history.get(state.history.first()).map_or(0, |kept| kept.entry.at_ns);
@@ -141,8 +162,9 @@ pub(super) fn header(state: &State, buf: &mut Buffer, area: Rect) {
         ("(replay)", _) => look.key(),
         _ => look.tier(Tier::Elevated),
     };
-    let mut line =
-        vec![Span::styled(" pause-monitor ", bold), Span::styled(word, style.add_modifier(Modifier::BOLD))];
+    // Where room is short, the state matters more than the program's name.
+    let name = if area.width < 80 { " " } else { " pause-monitor " };
+    let mut line = vec![Span::styled(name, bold), Span::styled(word, style.add_modifier(Modifier::BOLD))];
     if state.sample().is_some_and(|sample| sample.degraded) {
         line.push(Span::styled(" (degraded)", look.tier(Tier::Elevated)));
     }
@@ -227,38 +249,63 @@ pub(super) fn footer(state: &State, buf: &mut Buffer, area: Rect) {
         );
         return;
     }
-    let keys: &[(&str, &str)] = match (state.view, &state.feed) {
-        _ if state.help => &[("any key", "closes"), ("Up Down", "scroll")],
-        (View::Events, Feed::Live(_)) if state.events.detail.is_some() => {
-            &[("Esc", "list"), ("v p x u", "mark"), ("n", "note"), ("g", "go to it"), ("Up Down", "scroll")]
-        }
-        (View::Events, Feed::Live(_)) => {
-            &[("Enter", "open"), ("f", "filter"), ("v p x u", "mark"), ("n", "note"), ("g", "go to it")]
-        }
-        (View::Events, Feed::Recording(_)) => &[("Enter", "open"), ("Esc", "back"), ("g", "go to it")],
-        (View::Processes, _) => {
-            &[("m", "measure"), ("r", "reverse"), ("Space", "hold"), ("Left Right", "time")]
-        }
-        (_, Feed::Recording(_)) => {
-            &[("Space", "play"), ("Left Right", "seek"), (", .", "step"), ("< >", "speed"), ("- +", "zoom")]
-        }
-        (View::Factor, _) => {
-            &[("Up Down", "factor"), ("Space", "hold"), ("Left Right", "time"), ("- +", "zoom")]
-        }
-        (View::Overview, _) => &[
-            ("Enter", "factor"),
-            ("Space", "hold"),
-            ("Left Right", "time"),
-            ("- +", "zoom"),
-            ("m", "measure"),
-        ],
-    };
+    // Help and the way out are always there; of the rest what fits.
+    let last = [("?", "help"), ("q", "quit")];
+    let columns =
+        |keys: &[(&str, &str)]| keys.iter().map(|(key, what)| key.width() + what.width() + 3).sum::<usize>();
+    let mut room = width.saturating_sub(1 + columns(&last));
     let mut line = vec![Span::raw(" ")];
-    for (key, what) in keys.iter().chain(&[("?", "help"), ("q", "quit")]) {
-        line.push(Span::styled(*key, look.key()));
+    let fits = keys(state).into_iter().take_while(|key| {
+        let fits = columns(&[*key]) <= room;
+        room = room.saturating_sub(columns(&[*key]));
+        fits
+    });
+    for (key, what) in fits.chain(last) {
+        line.push(Span::styled(key, look.key()));
         line.push(Span::styled(format!(" {what}  "), look.dim()));
     }
     buf.set_line(area.x, area.y, &Line::from(line), area.width);
+}
+
+/// The keys that are of most use now, and what they do.
+fn keys(state: &State) -> Vec<(&'static str, &'static str)> {
+    if state.help {
+        return vec![("any key", "closes"), ("Up Down", "scroll")];
+    }
+    let playing = state.playback().map(|playback| playback.playing);
+    let hold = match (playing, state.held) {
+        (Some(true), _) => ("Space", "pause"),
+        (Some(false), _) => ("Space", "play"),
+        (None, Some(_)) => ("Space", "live again"),
+        (None, None) => ("Space", "hold"),
+    };
+    let time = ("Left Right", if playing.is_some() { "seek" } else { "time" });
+    let mut keys = match state.view {
+        View::Events if state.events.detail.is_some() && playing.is_some() => {
+            vec![("Esc", "list"), ("g", "go to it"), ("Up Down", "scroll")]
+        }
+        View::Events if state.events.detail.is_some() => {
+            vec![
+                ("Esc", "list"),
+                ("v p x u", "mark"),
+                ("n", "note"),
+                ("g", "go to it"),
+                ("Up Down", "scroll"),
+            ]
+        }
+        View::Events if playing.is_some() => vec![("Enter", "open"), ("g", "go to it"), ("Esc", "back")],
+        View::Events => {
+            vec![("Enter", "open"), ("f", "filter"), ("v p x u", "mark"), ("n", "note"), ("g", "go to it")]
+        }
+        _ if state.history.is_empty() => vec![("1 2 3 4", "screens")],
+        View::Processes => vec![("m", "measure"), ("r", "reverse"), hold, time],
+        View::Factor => vec![("Up Down", "factor"), hold, time, ("- +", "zoom")],
+        View::Overview => vec![hold, time, ("- +", "zoom"), ("Enter", "factor"), ("m", "measure")],
+    };
+    if playing.is_some() && matches!(state.view, View::Overview | View::Factor) && !state.history.is_empty() {
+        keys.extend([(", .", "step"), ("< >", "speed")]);
+    }
+    keys
 }
 
 /// Nothing comes, or something happened just now.

@@ -189,7 +189,7 @@ pub(super) fn scale(look: Look, buf: &mut Buffer, area: Rect, top: f64, marks: &
         for x in area.x + SCALE..area.right() {
             let cell = &mut buf[(x, y)];
             if cell.symbol() == " " {
-                cell.set_symbol(look.pick("┈", "-")).set_style(mark.style);
+                cell.set_symbol(look.pick("┈", ".")).set_style(mark.style);
             }
         }
     }
@@ -202,7 +202,12 @@ pub(super) fn time(look: Look, buf: &mut Buffer, plot: Rect, span: &Span<'_>) {
     let text = |ns: u64| format!("-{}", whole(ns));
     for part in 0..3_u16 {
         let x = plot.x + plot.width * part / 3;
-        buf.set_stringn(x, y, text(span.span_ns / 3 * u64::from(3 - part)), width, look.dim());
+        let text = text(span.span_ns / 3 * u64::from(3 - part));
+        // A gap's sign matters more.
+        let free = (x..(x + text.width() as u16).min(plot.right())).all(|x| buf[(x, y)].symbol() == " ");
+        if free {
+            buf.set_stringn(x, y, text, width, look.dim());
+        }
     }
     for kept in span.samples() {
         let Some(hole_ns) = kept.hole_ns() else { continue };

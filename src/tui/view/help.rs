@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use crate::tui::keys::{BINDINGS, Scope};
 use crate::tui::state::State;
 
-use super::frame::{panel, title};
+use super::frame::{panel, title, wrap};
 
 /// What the marks on the screen mean.
 const MARKS: [(&str, &str, &str); 5] = [
@@ -22,14 +22,18 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let look = state.look;
     let below =
         panel(look, buf, area, &title(look, "Help"), concat!("pause-monitor ", env!("CARGO_PKG_VERSION")));
+    // Two columns where there is room for both.
+    let columns: u16 = if below.width >= 140 { 2 } else { 1 };
+    let room = usize::from(below.width / columns);
     let mut lines: Vec<Line<'_>> = Vec::new();
     for scope in Scope::ALL {
         lines.push(Line::styled(format!(" {}", scope.title()), look.title()));
         for binding in BINDINGS.iter().filter(|binding| binding.scope == scope) {
-            lines.push(Line::from(vec![
-                Span::styled(format!("   {:<11} ", binding.shown), look.key()),
-                Span::raw(binding.help),
-            ]));
+            let mut shown = format!("   {:<11} ", binding.shown);
+            for part in wrap(binding.help, room.saturating_sub(15)) {
+                lines.push(Line::from(vec![Span::styled(shown, look.key()), Span::raw(part)]));
+                shown = " ".repeat(15);
+            }
         }
     }
     lines.push(Line::styled(" Mouse", look.title()));
@@ -45,8 +49,6 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
         let sign = look.pick(sign, ascii);
         lines.push(Line::from(vec![Span::styled(format!("   {sign:<11} "), look.key()), Span::raw(what)]));
     }
-    // Two columns where there is room for both.
-    let columns: u16 = if below.width >= 140 { 2 } else { 1 };
     let height = usize::from(below.height);
     let most = lines.len().saturating_sub(height * usize::from(columns));
     let skip = usize::from(state.help_offset).min(most);

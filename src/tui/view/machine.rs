@@ -11,6 +11,8 @@ use crate::tui::state::State;
 use super::frame::{panel, title};
 use super::raw::{bytes, number};
 
+/// A figure that is not measured.
+const NOT_REPORTED: &str = "not reported";
 /// From so many columns on figures are told at length.
 const LONG: usize = 36;
 
@@ -18,7 +20,7 @@ const LONG: usize = 36;
 type Figure = (&'static str, String, bool);
 
 fn reported(value: Option<String>) -> String {
-    value.unwrap_or_else(|| "not reported".to_owned())
+    value.unwrap_or_else(|| NOT_REPORTED.to_owned())
 }
 
 fn ms(ns: u64) -> String {
@@ -85,6 +87,15 @@ fn figures(sample: &Sample, long: bool) -> Vec<Figure> {
         ("CPU", reported(metrics.cpu_ms_per_s.map(|ms| format!("{} % of a core", number(ms / 10.0)))), false),
         ("disk", reported(io), false),
     ]
+}
+
+/// Interval, power and swap in a few words.
+pub(super) fn short(sample: &Sample) -> String {
+    let figures = figures(sample, false);
+    let value =
+        |wanted: &str| figures.iter().find(|(name, ..)| *name == wanted).map(|(_, value, _)| value.as_str());
+    let told = |name: &str| value(name).filter(|value| *value != NOT_REPORTED).unwrap_or("?").to_owned();
+    format!("{}, power {}, swap {}", told("interval"), told("power"), told("swap"))
 }
 
 pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {

@@ -24,7 +24,7 @@ use super::state::{Measure, State, View};
 use crate::sample::Factor;
 
 pub use layout::{MIN_COLUMNS, MIN_ROWS};
-pub use processes::rows;
+pub use processes::{rows, selected_row};
 
 /// Something that the mouse can point at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn screen(state: &State, buf: &mut Buffer) {
 
 fn overview(state: &State, buf: &mut Buffer, places: &layout::Places) {
     stress::draw(state, buf, places.graph);
-    factors::draw(state, buf, places.factors);
+    factors::draw(state, buf, places.factors, places.machine.is_some());
     if let Some(place) = places.machine {
         machine::draw(state, buf, place);
     }

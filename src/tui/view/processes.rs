@@ -104,14 +104,17 @@ pub fn rows(state: &State) -> Vec<Row> {
         let blamed = |line: &&crate::wire::CulpritLine<'_>| line.pid == row.pid && line.name == row.name;
         row.share = state.blame.culprits.iter().find(blamed).map(|line| line.share);
     }
+    // What is not known is no smallest value: it comes last either way.
     rows.sort_by(|a, b| {
-        let key = |row: &Row| row.now[measure as usize].unwrap_or(-1.0);
-        key(b).total_cmp(&key(a)).then(b.weight.total_cmp(&a.weight)).then(a.pid.cmp(&b.pid))
+        let now = |row: &Row| row.now[measure as usize];
+        let largest = match (now(a), now(b)) {
+            (Some(a), Some(b)) if state.processes.reversed => a.total_cmp(&b),
+            (Some(a), Some(b)) => b.total_cmp(&a),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        };
+        largest.then(b.weight.total_cmp(&a.weight)).then(a.pid.cmp(&b.pid))
     });
     rows.truncate(MOST);
-    if state.processes.reversed {
-        rows.reverse();
-    }
     rows
 }
 
@@ -124,6 +127,13 @@ fn new_row(process: &Process) -> Row {
         trend: [None; TREND],
         share: None,
     }
+}
+
+/// The row of the process selected; the first where it is not listed.
+#[must_use]
+pub fn selected_row(state: &State, rows: &[Row]) -> usize {
+    let Some((pid, name)) = &state.processes.selected else { return 0 };
+    rows.iter().position(|row| row.pid == *pid && row.name == *name).unwrap_or(0)
 }
 
 /// A trend scaled to the greatest value of all.
@@ -181,7 +191,7 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     }
     buf.set_line(below.x, below.y, &Line::from(line), below.width);
     let most = rows.iter().flat_map(|row| row.trend).flatten().fold(0.0, f64::max);
-    let selected = state.processes.selected.min(rows.len() - 1);
+    let selected = selected_row(state, &rows);
     let height = usize::from(below.height.saturating_sub(1));
     for ((index, row), y) in
         rows.iter().enumerate().skip(offset(selected, height)).zip(below.y + 1..below.bottom())
@@ -225,10 +235,9 @@ pub(super) fn at(state: &State, area: Rect, column: u16, row: u16) -> Option<Tar
         return shown.get(index).copied().map(Target::Measure);
     }
     let height = usize::from(area.height.saturating_sub(2));
-    let count = rows(state).len();
-    let selected = state.processes.selected.min(count.saturating_sub(1));
-    let index = offset(selected, height) + usize::from(row) - 1;
-    (index < count).then_some(Target::Process(index))
+    let rows = rows(state);
+    let index = offset(selected_row(state, &rows), height) + usize::from(row) - 1;
+    (index < rows.len()).then_some(Target::Process(index))
 }
 
 /// The five largest, as a panel.

@@ -74,11 +74,18 @@ pub(super) fn text(factor: Factor, value: Option<f64>, sample: &Sample) -> Strin
         Factor::Load => format!("{} per core", number(value)),
         Factor::Memory => format!("{value:.0} % used"),
         Factor::Thermal => sample.metrics.thermal_pressure.map_or("", |level| level.as_str()).to_owned(),
-        Factor::Latency => format!("{value:.2} × late"),
+        Factor::Latency => format!("{value:.2} × expected"),
         Factor::Io => format!("{} MiB/s", number(value)),
         Factor::Gpu => format!("{value:.0} % busy"),
-        Factor::Wakeups => format!("{}/s {}", number(value), sample.wakeups_kind.as_str()),
+        Factor::Wakeups => format!("{}/s {}", number(value), wakeups(sample.wakeups_kind)),
         Factor::Pageins => format!("{}/s", number(value)),
+    }
+}
+
+fn wakeups(kind: WakeupsKind) -> &'static str {
+    match kind {
+        WakeupsKind::Idle => "idle",
+        WakeupsKind::Interrupt => "intr",
     }
 }
 

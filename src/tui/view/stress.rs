@@ -62,8 +62,8 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
     let columns = graph::columns(&span, usize::from(plot.width) * graph::per_cell(look), score);
     graph::draw(look, buf, plot, &columns, TOP);
     thresholds(state, buf, Rect { x: area.x, width: plot.right() - area.x, ..plot });
-    graph::time(look, buf, plot, &span);
     gaps(state, buf, plot, &span);
+    graph::time(look, buf, plot, &span);
     cursor(state, buf, plot, &span);
 }
 
