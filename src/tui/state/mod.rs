@@ -343,10 +343,8 @@ impl State {
     /// The events that were over at the sample shown: of a recording more may be known. Newest first.
     pub fn events_so_far(&self) -> impl Iterator<Item = &StoredEvent> {
         let until_ns = self.playback().map(|_| self.sample().map_or(i64::MIN, |sample| sample.time_ns));
-        self.events
-            .list
-            .iter()
-            .filter(move |event| until_ns.is_none_or(|until| event.row.started_ns <= until))
+        let over_ns = |event: &StoredEvent| event.row.ended_ns.unwrap_or(i64::MAX);
+        self.events.list.iter().filter(move |event| until_ns.is_none_or(|until| over_ns(event) <= until))
     }
 
     /// Where the tiers begin.

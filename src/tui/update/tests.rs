@@ -486,7 +486,16 @@ fn of_a_recording_nothing_is_told_before_its_time() {
     assert_eq!(state.events_so_far().count(), 0);
     assert!(!state.events.list.is_empty() && !state.events.may_have_more());
     update(&mut state, Input::Tick, 118 * S);
-    assert_eq!(state.events_so_far().count(), 1, "the pause; its episode goes on");
+    let so_far: Vec<_> = state
+        .events_so_far()
+        .map(|event| (event.row.kind, event.row.started_ns - T0, event.row.ended_ns.map(|ns| ns - T0)))
+        .collect();
+    assert_eq!(
+        so_far.len(),
+        1,
+        "the pause; its episode goes on: {so_far:?} at {}",
+        state.sample().unwrap().time_ns - T0
+    );
 }
 
 #[test]
