@@ -346,3 +346,28 @@ fn without_a_terminal_or_a_recording_it_says_so_in_a_line() {
     terminal.press(&["q"]);
     terminal.is_restored(0);
 }
+
+/// Set where this program is to take its terminal and panic.
+const PANIC: &str = "PAUSE_MONITOR_TEST_PANIC";
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    if std::env::var_os(PANIC).is_some() {
+        let screen = pause_monitor::tui::term::Screen::take().unwrap();
+        // Of another thread, too.
+        let _ = std::thread::spawn(|| panic!("a feed broke")).join();
+        drop(screen);
+        let _screen = pause_monitor::tui::term::Screen::take().unwrap();
+        panic!("drawing broke");
+    }
+    if !has_tmux() {
+        return;
+    }
+    let terminal = Terminal::open(100, 40);
+    terminal.run(&format!(
+        "clear; {PANIC}=1 RUST_BACKTRACE=0 {} --exact a_panic_gives_the_terminal_back_before_it_is_told --nocapture; echo left with $?",
+        std::env::current_exe().unwrap().display()
+    ));
+    terminal.wait_for_all(&["a feed broke", "drawing broke", "left with 101"]);
+    terminal.is_restored(101);
+}
