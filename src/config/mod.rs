@@ -9,6 +9,7 @@ mod listen;
 pub mod otlp;
 pub mod paths;
 mod raw;
+mod read;
 pub mod show;
 mod values;
 

@@ -52,8 +52,7 @@ pub(super) fn draw(state: &State, buf: &mut Buffer, area: Rect) {
             Loading::Done | Loading::Full => {
                 lines.push(Line::styled("The recording holds no sample", bold));
                 if playback.rejected > 0 {
-                    let told =
-                        format!("{} could not be read", human::count(playback.rejected, "document or line"));
+                    let told = format!("{} of its documents or lines could not be read", playback.rejected);
                     lines.push(Line::raw(told));
                 }
             }
