@@ -8,7 +8,7 @@
 //!                                                                   └ output::otlp    (spans, from the store)
 //! ```
 //!
-//! Arrows point one way: cli → tui → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
+//! Arrows point one way: cli → {tui, service} → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
 
 pub mod cli;
 pub mod client;
@@ -21,6 +21,7 @@ pub mod heartbeat;
 pub mod human;
 pub mod output;
 pub mod sample;
+pub mod service;
 pub mod source;
 pub mod tui;
 pub mod wire;

@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use super::{Context, Exit, Failure};
+use std::path::PathBuf;
+
+use super::{Context, Exit, Failure, tell};
 use crate::config::{self, Overrides};
 use crate::daemon::lock::LockError;
-use crate::daemon::{self, DaemonError, Run, logging};
+use crate::daemon::{self, DaemonError, Run, logging, privileges};
 use crate::output::http::HttpError;
 use crate::source::replay::Speed;
 
@@ -24,6 +26,12 @@ pub struct Args {
     /// The pace of a recording or a simulation: a factor, or max
     #[arg(long, value_name = "N", default_value = "1")]
     speed: Speed,
+    /// Log to this file instead of standard error; at 2 MB it becomes FILE.old, and a new one is begun
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    log_file: Option<PathBuf>,
+    /// End with exit code 0 where another start would not mend it: launchd starts anything else again, for ever
+    #[arg(long)]
+    under_launchd: bool,
 }
 
 /// Runs the daemon.
@@ -31,10 +39,37 @@ pub struct Args {
 /// # Errors
 /// Where it can't start.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let loaded = config::load(context, &args.overrides)?;
-    let (log, log_dropped) = logging::start(&loaded.config.log);
+    match watch(args, context) {
+        Ok(()) => Ok(Exit::Done.into()),
+        Err(Ended::Refused(error)) if args.under_launchd => {
+            tell(&format!("{error:#}"));
+            tell(
+                "another start would not mend it: mend it, then run `pause-monitor install` or log in again",
+            );
+            Ok(Exit::Done.into())
+        }
+        Err(Ended::Refused(error) | Ended::Failed(error)) => Err(error),
+    }
+}
+
+/// Why it ended other than well.
+enum Ended {
+    /// It did not start, and another start would not mend it.
+    Refused(anyhow::Error),
+    /// It failed under way: a crash, as a panic is.
+    Failed(anyhow::Error),
+}
+
+fn watch(args: &Args, context: &Context) -> Result<(), Ended> {
+    let refused = |error: anyhow::Error| Ended::Refused(error);
+    // Before anything is said: what is wrong with the configuration is to be in it too.
+    let file = args.log_file.as_ref().map(|file| logging::LogFile::open(file, context)).transpose();
+    let file = file.map_err(|error| refused(error.into()))?;
+    let loaded = config::load(context, &args.overrides).map_err(|error| refused(error.into()))?;
+    let paths = privileges::give_up(&loaded.config.source, context).map_err(|error| refused(error.into()))?;
+    let (log, log_dropped) = logging::start(&loaded.config.log, file);
     let run = Run {
-        paths: context.clone(),
+        paths,
         overrides: args.overrides.clone(),
         allow_degraded: args.allow_degraded,
         speed: args.speed,
@@ -43,7 +78,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let result = daemon::run(&loaded, &run);
     // What was logged comes before what went wrong.
     drop(log);
-    result.map(|()| Exit::Done.into()).map_err(|error| {
+    result.map_err(|error| {
         let exit = match &error {
             DaemonError::Lock(LockError::Held(..)) => Exit::AlreadyRunning,
             DaemonError::Source(_) => Exit::Source,
@@ -55,7 +90,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             | DaemonError::System(..)
             | DaemonError::Failed(_) => Exit::Failed,
         };
-        Failure::new(exit, chain(&error)).into()
+        let failed = matches!(error, DaemonError::Failed(_));
+        let error = Failure::new(exit, chain(&error)).into();
+        if failed { Ended::Failed(error) } else { Ended::Refused(error) }
     })
 }
 

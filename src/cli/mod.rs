@@ -6,9 +6,11 @@ pub mod analyze;
 pub mod completions;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod events;
 mod exit;
 pub mod history;
+pub mod install;
 pub mod output;
 pub mod prune;
 pub mod simulate;
@@ -16,6 +18,7 @@ pub mod status;
 pub mod stream;
 pub mod table;
 pub mod tui;
+pub mod uninstall;
 pub mod when;
 
 use std::io::Write;
@@ -50,6 +53,8 @@ Examples:
   pause-monitor config init           write a commented configuration file
   pause-monitor config check          is it right?
   pause-monitor config show           what is in force, and where each value comes from
+  pause-monitor install               have it watched from now on; uninstall takes it back
+  pause-monitor doctor                what works, what does not, and what to do
   pause-monitor completions zsh       a completion script
 
 Exit codes:
@@ -99,6 +104,9 @@ enum Command {
     Prune(prune::Args),
     /// Show, check or write the configuration
     Config(config::Args),
+    Doctor(doctor::Args),
+    Install(install::Args),
+    Uninstall(uninstall::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -119,6 +127,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Prune(args) => prune::run(args, &context),
         Command::Config(args) => config::run(args, &context),
+        Command::Doctor(args) => doctor::run(args, &context),
+        Command::Install(args) => install::run(args, &context),
+        Command::Uninstall(args) => uninstall::run(args, &context),
         Command::Completions(args) => completions::run(args, &context),
     }
 }

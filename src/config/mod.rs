@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use listen::ListenAddress;
 pub use otlp::Otlp;
-pub use paths::{Origin, Owner, Paths, PathsError};
+pub use paths::{Origin, Owner, Paths, PathsError, User, user};
 pub use values::{
     Compression, LogFormat, LogLevel, NoSuchValue, Protocol, Scenario, SourceKind, duration_text,
 };

@@ -80,6 +80,8 @@ pub enum PathsError {
 /// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
+    /// The login name, where it is text.
+    pub name: Option<String>,
     /// The home directory, where it is an absolute path.
     pub home: Option<PathBuf>,
     /// The user's first group.
@@ -222,7 +224,8 @@ fn named(what: &str, path: &Path, error: &io::Error) -> io::Error {
 }
 
 /// A user's entry in the user database, `None` where it has none or can't be asked.
-fn user(uid: u32) -> Option<User> {
+#[must_use]
+pub fn user(uid: u32) -> Option<User> {
     /// Far beyond any real entry; a broken directory service must not have us grow for ever.
     const MOST: usize = 1 << 20;
     let mut buffer = vec![0u8; 1024];
@@ -238,14 +241,16 @@ fn user(uid: u32) -> Option<User> {
             libc::ERANGE if buffer.len() < MOST => buffer.resize(buffer.len() * 2, 0),
             libc::EINTR => {}
             0 if !found.is_null() => {
-                let home = if entry.pw_dir.is_null() {
-                    None
-                } else {
-                    // SAFETY: the call succeeded, so this is a C string inside `buffer`, which is still there.
-                    let bytes = unsafe { CStr::from_ptr(entry.pw_dir) }.to_bytes();
-                    Some(PathBuf::from(OsStr::from_bytes(bytes))).filter(|home| home.is_absolute())
+                let field = |field: *const libc::c_char| {
+                    // SAFETY: the call succeeded, so what is not null is a C string inside `buffer`, which is still
+                    // there.
+                    (!field.is_null()).then(|| unsafe { CStr::from_ptr(field) }.to_bytes())
                 };
-                return Some(User { home, gid: entry.pw_gid });
+                let name = field(entry.pw_name).and_then(|name| String::from_utf8(name.to_vec()).ok());
+                let home = field(entry.pw_dir)
+                    .map(|home| PathBuf::from(OsStr::from_bytes(home)))
+                    .filter(|home| home.is_absolute());
+                return Some(User { name, home, gid: entry.pw_gid });
             }
             _ => return None,
         }
@@ -266,9 +271,9 @@ mod tests {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         };
         let user = |uid| match uid {
-            0 => Some(User { home: Some("/root".into()), gid: 0 }),
-            501 => Some(User { home: Some("/Users/ann".into()), gid: 20 }),
-            502 => Some(User { home: None, gid: 20 }),
+            0 => Some(User { name: Some("root".into()), home: Some("/root".into()), gid: 0 }),
+            501 => Some(User { name: Some("ann".into()), home: Some("/Users/ann".into()), gid: 20 }),
+            502 => Some(User { name: None, home: None, gid: 20 }),
             _ => None,
         };
         let environment = Environment { variable: &variable, euid, user: &user };
@@ -398,7 +403,8 @@ mod tests {
 
     #[test]
     fn the_user_database_knows_root_and_not_everybody() {
-        assert_eq!(user(0).unwrap().gid, 0);
+        let root = user(0).unwrap();
+        assert_eq!((root.gid, root.name.as_deref()), (0, Some("root")));
         assert_eq!(user(u32::MAX - 7), None);
     }
 }

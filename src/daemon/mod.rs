@@ -5,8 +5,10 @@ mod hub;
 pub mod lock;
 pub mod logging;
 pub mod player;
+pub mod privileges;
 mod sampling;
 mod signals;
+mod supervisor;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use crate::wire;
 use hub::{Hub, Identity};
 use lock::{Lock, LockError};
 use sampling::{CantStart, Command, Plan, Sampling};
+use supervisor::Supervisor;
 
 /// How long each stage of the shutdown may take. With half a second for announcements and the log's second at most they
 /// are less than 5 s.
@@ -211,6 +214,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let mut hub =
         Hub::new(inlet, socket, store, recorder, identity, commands.clone(), metrics, opened.recovered);
 
+    let supervisor = Supervisor::of_process();
     let outcome = match start(&mut sampling, &mut signals, &mut hub).await {
         Started::Stopped(why) => Ok(why),
         Started::Failed(why) => Err(DaemonError::from(why)),
@@ -220,9 +224,11 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
                 config.source.as_str(),
                 directory.display()
             );
-            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands, http.as_ref()).await)
+            supervisor.ready(config.source.as_str());
+            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands, http.as_ref(), &supervisor).await)
         }
     };
+    supervisor.stopping();
     let reason = outcome.as_ref().map_or("the source can't start", |why| why);
     let fault = stop(sampling, hub, spans, signals, reason).await;
     outcome?;
@@ -311,17 +317,24 @@ async fn watch(
     run: &Run,
     commands: &std::sync::mpsc::SyncSender<Command>,
     http: Option<&Http>,
+    supervisor: &Supervisor,
 ) -> &'static str {
+    let metrics = hub.metrics().clone();
+    let watchdog = supervisor.watchdog(&metrics);
+    tokio::pin!(watchdog);
     loop {
         tokio::select! {
             why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return why,
             () = sampling.ended() => return "the recording ended",
             _ = signals.hangup.recv() => {
+                supervisor.reloading();
                 reload(run, hub, commands).await;
                 if let Some(http) = http {
                     http.reload();
                 }
+                supervisor.ready(metrics.source());
             }
+            () = &mut watchdog => {}
             () = hub.serve() => {}
         }
     }

@@ -1,4 +1,7 @@
-//! The log: on standard error, written by a thread of its own, so that a terminal that hangs holds up nobody.
+//! The log: on standard error or in a file, written by a thread of its own, so that a terminal that hangs holds up
+//! nobody.
+
+mod file;
 
 use std::ffi::OsStr;
 use std::io::IsTerminal;
@@ -6,16 +9,21 @@ use std::io::IsTerminal;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
+pub use file::{LogFile, old};
+
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Lines that wait at most for standard error to take them; then new ones are dropped.
 const QUEUE: usize = 1_000;
 
-/// Starts the log. It ends, written as far as standard error takes it, when the guard is dropped; the counter tells of
-/// lines that were dropped.
-pub fn start(log: &Log) -> (WorkerGuard, ErrorCounter) {
-    let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(QUEUE).lossy(true).finish(std::io::stderr());
+/// Starts the log, in the file where there is one. It ends, written as far as that takes it, when the guard is dropped;
+/// the counter tells of lines that were dropped.
+pub fn start(log: &Log, file: Option<LogFile>) -> (WorkerGuard, ErrorCounter) {
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(QUEUE).lossy(true);
+    let (writer, guard) = match file {
+        Some(file) => builder.finish(file),
+        None => builder.finish(std::io::stderr()),
+    };
     let dropped = writer.error_counter();
     let filter = EnvFilter::new(filter(log.level));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);

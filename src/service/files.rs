@@ -1,0 +1,125 @@
+//! Files that are put in place whole or not at all, and removed again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use crate::config::Paths;
+
+/// What putting something in place came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It was there already, as it should be.
+    Unchanged,
+    /// There was none.
+    Made,
+    /// There was another one.
+    Replaced,
+}
+
+/// Whether a file is there with this content, mode and owner.
+#[must_use]
+pub fn is_in_place(paths: &Paths, file: &Path, content: &str, mode: u32) -> bool {
+    let Ok(metadata) = std::fs::symlink_metadata(file) else { return false };
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    let owner = paths.owner.map_or_else(|| unsafe { libc::geteuid() }, |owner| owner.uid);
+    metadata.is_file()
+        && metadata.permissions().mode() & 0o7777 == mode
+        && metadata.uid() == owner
+        && std::fs::read(file).is_ok_and(|there| there == content.as_bytes())
+}
+
+/// Puts a file in place, its directories too where they are missing: by a draft that takes its name once all of it is
+/// on the disk.
+///
+/// # Errors
+/// The system's, with the path.
+pub fn place(paths: &Paths, file: &Path, content: &str, mode: u32) -> io::Result<Placed> {
+    if is_in_place(paths, file, content, mode) {
+        return Ok(Placed::Unchanged);
+    }
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("can't write {}: {error}", file.display()));
+    if let Some(directory) = file.parent() {
+        paths.create_dir(directory)?;
+    }
+    let before = std::fs::symlink_metadata(file).is_ok();
+    let mut draft = file.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = Path::new(&draft);
+    let written = write(paths, draft, content, mode).and_then(|()| std::fs::rename(draft, file));
+    if let Err(error) = written {
+        // Where there is none, this does nothing.
+        let _ = std::fs::remove_file(draft);
+        return Err(named(error));
+    }
+    // The name is on the disk once the directory is; a file system that can't tell is none of our affair.
+    if let Some(directory) = file.parent() {
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    }
+    Ok(if before { Placed::Replaced } else { Placed::Made })
+}
+
+fn write(paths: &Paths, draft: &Path, content: &str, mode: u32) -> io::Result<()> {
+    // Left over by a process of the same number that was killed; whoever made it, it is not opened.
+    remove(draft)?;
+    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    opened.write_all(content.as_bytes())?;
+    opened.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    opened.sync_all()?;
+    paths.own(draft)
+}
+
+/// Removes a file, a link or a socket. True where there was one.
+///
+/// # Errors
+/// The system's, with the path.
+pub fn remove(file: &Path) -> io::Result<bool> {
+    match std::fs::remove_file(file) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(io::Error::new(error.kind(), format!("can't remove {}: {error}", file.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_one_that_is_right_is_left_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (paths, file) = (Paths::default(), scratch.path().join("a/b/file"));
+        assert_eq!(place(&paths, &file, "one", 0o644).unwrap(), Placed::Made);
+        let inode = file.metadata().unwrap().ino();
+        assert_eq!(place(&paths, &file, "one", 0o644).unwrap(), Placed::Unchanged);
+        assert_eq!(file.metadata().unwrap().ino(), inode);
+        assert_eq!(place(&paths, &file, "two", 0o644).unwrap(), Placed::Replaced);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "two");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o644);
+        let left: Vec<_> = std::fs::read_dir(scratch.path().join("a/b")).unwrap().collect();
+        assert_eq!(left.len(), 1, "no draft is left: {left:?}");
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_replaced_and_not_followed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (file, elsewhere) = (scratch.path().join("file"), scratch.path().join("elsewhere"));
+        std::fs::write(&elsewhere, "mine").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        place(&Paths::default(), &file, "ours", 0o600).unwrap();
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "mine");
+        assert!(!file.is_symlink());
+    }
+
+    #[test]
+    fn what_is_not_there_is_removed_without_a_word() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(!remove(&scratch.path().join("none")).unwrap());
+        std::fs::write(scratch.path().join("one"), "").unwrap();
+        assert!(remove(&scratch.path().join("one")).unwrap());
+    }
+}
