@@ -27,7 +27,8 @@ pub fn give_up(source: &SourceKind, paths: &Paths) -> Result<Paths, CantGiveUp> 
         SourceKind::Replay(_) | SourceKind::Simulate(_) => false,
     };
     become_user(owner, keep).map_err(|error| CantGiveUp(owner.uid, error))?;
-    Ok(Paths { owner: None, root: false, ..paths.clone() })
+    // The owner stays: helpers are given what is that user's.
+    Ok(Paths { root: false, ..paths.clone() })
 }
 
 fn become_user(owner: Owner, keep: bool) -> std::io::Result<()> {

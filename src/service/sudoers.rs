@@ -12,17 +12,16 @@ use super::{ServiceError, Who};
 
 /// The file. sudo reads no file with a dot in its name.
 pub const FILE: &str = "/etc/sudoers.d/pause-monitor";
-/// Where root's capture goes: the directory is root's (0755), so that nobody can put a link in the file's place.
+/// Where root's capture goes: the directory is root's (0755), so that nobody can put a link in the file's place. The file
+/// is made beforehand, for the user alone: what the kernel traced is nobody else's business.
 pub const TAILSPIN_DIRECTORY: &str = "/var/db/pause-monitor";
 /// Root's capture; one at a time.
 pub const TAILSPIN_FILE: &str = "/var/db/pause-monitor/pause.tailspin";
 /// Saves what the kernel traced in the last 20 s, without looking symbols up. Run as `/usr/bin/sudo -n` and this.
 pub const TAILSPIN_SAVE: [&str; 6] = [TAILSPIN, "save", "-l", "20", "-n", TAILSPIN_FILE];
-/// Removes it again: it is large, and holds what others did. Run as `/usr/bin/sudo -n` and this.
-pub const TAILSPIN_REMOVE: [&str; 3] = ["/bin/rm", "-f", TAILSPIN_FILE];
 
-/// Root's part of `install`, with the rules as its first argument; the second says whether captures are wanted. The
-/// rules get their name once visudo has passed them.
+/// Root's part of `install`, with the rules as its first argument; the second says whether captures are wanted, the third
+/// whose they are. The rules get their name once visudo has passed them.
 pub const INSTALL: &str = r#"set -eu
 new=/etc/sudoers.d/pause-monitor.new
 trap '/bin/rm -f "$new"' EXIT
@@ -33,6 +32,7 @@ trap '/bin/rm -f "$new"' EXIT
 if [ "$2" = forensics ]; then
   (umask 022; /bin/mkdir -p /var/db/pause-monitor)
   /bin/chmod 0755 /var/db/pause-monitor
+  /usr/bin/install -o "$3" -m 0600 /dev/null /var/db/pause-monitor/pause.tailspin
 else
   /bin/rm -f /var/db/pause-monitor/pause.tailspin
   /bin/rmdir /var/db/pause-monitor 2>/dev/null || :
@@ -49,6 +49,8 @@ pub const UNINSTALL: &str = r"set -eu
 pub struct Rules {
     /// Whom they are for, as sudoers has it.
     user: String,
+    /// The same by number, as install(1) has it.
+    uid: String,
     /// The commands, their arguments as they are run.
     commands: Vec<Vec<String>>,
     /// Captures are among them.
@@ -72,12 +74,10 @@ impl Rules {
             commands.push(sampler.to_vec());
         }
         if forensics {
-            commands.extend(
-                [&TAILSPIN_SAVE[..], &TAILSPIN_REMOVE]
-                    .map(|command| command.iter().map(|&word| word.to_owned()).collect()),
-            );
+            commands.push(TAILSPIN_SAVE.map(str::to_owned).to_vec());
         }
-        Ok((!commands.is_empty()).then(|| Self { user: user(who), commands, forensics }))
+        let uid = who.uid.to_string();
+        Ok((!commands.is_empty()).then(|| Self { user: user(who), uid, commands, forensics }))
     }
 
     /// The file's text.
@@ -96,9 +96,9 @@ impl Rules {
 
     /// Root's part, as a command.
     #[must_use]
-    pub fn command<'a>(&self, text: &'a str) -> Vec<&'a str> {
+    pub fn command<'a>(&'a self, text: &'a str) -> Vec<&'a str> {
         let captures = if self.forensics { "forensics" } else { "none" };
-        vec![SHELL, "-c", INSTALL, "pause-monitor", text, captures]
+        vec![SHELL, "-c", INSTALL, "pause-monitor", text, captures, &self.uid]
     }
 
     /// Has visudo look at the rules before anybody is asked for a password.
