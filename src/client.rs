@@ -69,6 +69,16 @@ impl Connection {
         self.reader.get_ref().set_read_timeout(None).map_err(ClientError::Broken)
     }
 
+    /// From here on waits at most so long for each line.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`] where the system refuses.
+    pub fn wait_at_most(&mut self, limit: Duration) -> Result<(), ClientError> {
+        // No time at all would mean for ever.
+        let limit = limit.max(Duration::from_millis(1));
+        self.reader.get_ref().set_read_timeout(Some(limit)).map_err(ClientError::Broken)
+    }
+
     /// Reads the next line, its newline included, into `line`. False at the end.
     ///
     /// # Errors

@@ -47,7 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let platform = args.platform.unwrap_or(Platform::this());
     let who = Who::of_process(context).map_err(failure)?;
-    if platform == Platform::Macos && context.root && context.owner.is_none() && !args.dry_run {
+    let root_alone = platform == Platform::Macos && context.root && context.owner.is_none();
+    if root_alone && !args.dry_run {
         return Err(Failure::new(
             Exit::Usage,
             "root has no screen to be told at: run this as the user whose Mac it is; sudo is asked for what needs root",
@@ -56,7 +57,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     }
     // The service is an ordinary user's, whoever installs it.
     let config = config::load(&Context { root: false, ..context.clone() }, &Overrides::default())?.config;
-    let install = Install::new(platform, &who, context, &config, args.forensics).map_err(failure)?;
+    // Shown as an ordinary user would see it.
+    let paths = Context { root: context.root && !root_alone, ..context.clone() };
+    let install = Install::new(platform, &who, &paths, &config, args.forensics).map_err(failure)?;
     if args.dry_run {
         output::print(|out| install.show(out))?;
         return Ok(Exit::Done.into());

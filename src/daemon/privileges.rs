@@ -3,7 +3,7 @@
 //! | source | what is left |
 //! |---|---|
 //! | replay, simulate | nothing: the daemon is the invoking user's |
-//! | linux | the invoking user with three capabilities: to read what only root may (energy counters), the disk accounts of all processes, the kernel's log |
+//! | linux | the invoking user with two capabilities: to read what only root may (energy counters), and the disk accounts of all processes |
 //! | powermetrics | root: it is started anew every hour, and that is what sudo was called for |
 
 use crate::config::{Owner, Paths, SourceKind};
@@ -67,7 +67,6 @@ mod capabilities {
     /// <linux/capability.h>
     const DAC_READ_SEARCH: u32 = 2;
     const SYS_PTRACE: u32 = 19;
-    const SYSLOG: u32 = 34;
     const VERSION_3: u32 = 0x2008_0522;
 
     #[repr(C)]
@@ -91,7 +90,7 @@ mod capabilities {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// Gives all up but three; of those what we have.
+    /// Gives all up but two; of those what we have.
     pub(super) fn reduce() -> io::Result<()> {
         let header = Header { version: VERSION_3, pid: 0 };
         let mut had = [Data::default(); 2];
@@ -101,7 +100,7 @@ mod capabilities {
             return Err(io::Error::last_os_error());
         }
         let mut left = [Data::default(); 2];
-        for capability in [DAC_READ_SEARCH, SYS_PTRACE, SYSLOG] {
+        for capability in [DAC_READ_SEARCH, SYS_PTRACE] {
             let (word, bit) = (capability as usize / 32, 1 << (capability % 32));
             left[word].permitted |= had[word].permitted & bit;
             left[word].effective |= had[word].permitted & bit;

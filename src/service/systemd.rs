@@ -52,6 +52,12 @@ impl Unit {
         }
     }
 
+    /// Whether there is a system's unit.
+    #[must_use]
+    pub fn system_is_installed() -> bool {
+        Path::new("/etc/systemd/system").join(UNIT).exists()
+    }
+
     /// Where the system's unit has its configuration and data, for those who ask.
     #[must_use]
     pub fn system_paths(paths: &Paths) -> Paths {

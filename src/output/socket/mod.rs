@@ -51,6 +51,15 @@ pub enum SocketError {
     Io(PathBuf, #[source] io::Error),
 }
 
+/// The socket's path in a data directory.
+///
+/// # Errors
+/// [`SocketError::TooLong`].
+pub fn path_in(directory: &Path) -> Result<PathBuf, SocketError> {
+    let path = directory.join(FILE_NAME);
+    if path.as_os_str().len() >= PATH_MAX { Err(SocketError::TooLong(path)) } else { Ok(path) }
+}
+
 /// Counters of the socket. The outputs' thread writes them, any thread reads them.
 #[derive(Debug, Default)]
 pub struct SocketStats {
@@ -106,10 +115,7 @@ impl Socket {
     /// # Errors
     /// Where the path is too long for a socket, or it can't be made.
     pub fn bind(directory: &Path, owner: u32, ring_length: usize) -> Result<Self, SocketError> {
-        let path = directory.join(FILE_NAME);
-        if path.as_os_str().len() >= PATH_MAX {
-            return Err(SocketError::TooLong(path));
-        }
+        let path = path_in(directory)?;
         let failed = |error| SocketError::Io(path.clone(), error);
         match std::fs::remove_file(&path) {
             Ok(()) => {}
