@@ -6,9 +6,12 @@
 use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::run::{self, AT_ONCE, POWERMETRICS, SHELL, SUDO, TAILSPIN, VISUDO};
 use super::{ServiceError, Who};
+use crate::source::powermetrics::{News, Powermetrics};
 
 /// The file. sudo reads no file with a dot in its name.
 pub const FILE: &str = "/etc/sudoers.d/pause-monitor";
@@ -19,6 +22,9 @@ pub const TAILSPIN_DIRECTORY: &str = "/var/db/pause-monitor";
 pub const TAILSPIN_FILE: &str = "/var/db/pause-monitor/pause.tailspin";
 /// Saves what the kernel traced in the last 20 s, without looking symbols up. Run as `/usr/bin/sudo -n` and this.
 pub const TAILSPIN_SAVE: [&str; 6] = [TAILSPIN, "save", "-l", "20", "-n", TAILSPIN_FILE];
+
+/// How long the sampler is given for its first sample.
+const FIRST_SAMPLE: Duration = Duration::from_secs(10);
 
 /// Root's part of `install`, with the rules as its first argument; the second says whether captures are wanted, the third
 /// whose they are. The rules get their name once visudo has passed them.
@@ -123,17 +129,56 @@ impl Rules {
         }
     }
 
-    /// Whether these rules are in force already. Its owner can't read the file, but sees its size; whether sudo takes
-    /// the commands it says itself.
+    /// Whether these rules are in force already. Their owner can't read the file, but sees its size; whether sudo takes
+    /// the sampler's command is tried.
     #[must_use]
     pub fn are_in_place(&self) -> bool {
+        self.have_their_file()
+            && self.forensics == Path::new(TAILSPIN_DIRECTORY).is_dir()
+            && self.commands.iter().filter(|command| command[0] == POWERMETRICS).all(|command| runs(command))
+    }
+
+    /// Whether the file is as large as these rules are, and root's.
+    #[must_use]
+    pub fn have_their_file(&self) -> bool {
         std::fs::symlink_metadata(FILE).is_ok_and(|file| {
             file.is_file()
                 && (file.uid(), file.permissions().mode() & 0o7777) == (0, 0o440)
                 && file.len() == self.text().len() as u64
-        }) && self.commands.iter().all(|command| permits(command))
-            && self.forensics == Path::new(TAILSPIN_DIRECTORY).is_dir()
+        })
     }
+}
+
+/// Whether sudo runs the sampler without a password: it is started, and ended at once. To ask sudo (`-l`) is not enough:
+/// of an administrator, who may run anything with a password, it says yes to all.
+#[must_use]
+pub fn runs(command: &[String]) -> bool {
+    let sudo = [SUDO, "-k", "-n"].map(str::to_owned);
+    let command: Vec<String> = sudo.into_iter().chain(command.iter().cloned()).collect();
+    let Ok(mut sampler) = Powermetrics::start(&command) else { return false };
+    let deadline = Instant::now() + FIRST_SAMPLE;
+    let mut came = false;
+    while !came && Instant::now() < deadline {
+        match sampler.news() {
+            Some(News::NotStarted(_)) => return false,
+            // What the sampler itself refuses is its own affair: sudo let it.
+            Some(News::Ended(_, lines)) => {
+                return !lines
+                    .iter()
+                    .any(|line| line.starts_with("sudo:") || line.starts_with("Sorry, user"));
+            }
+            Some(News::Started) | None => {}
+        }
+        if sampler.is_open() {
+            sampler.wait(100);
+        } else {
+            thread::sleep(Duration::from_millis(10));
+        }
+        sampler.read(|_| came = true);
+    }
+    // Closed, it ends at its next write. One that hangs was not refused.
+    sampler.close();
+    true
 }
 
 /// Whether there is anything of ours that only root can remove.
@@ -207,8 +252,6 @@ fn user(who: &Who) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::config::default_command;
 

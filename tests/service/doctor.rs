@@ -83,7 +83,7 @@ fn of_a_mac_that_is_watched_it_says_so_with_rate_and_cost() {
     });
     let report = Report::of(&machine);
     report.is("service", "ok", "is loaded");
-    report.is("permission", "ok", "exactly these arguments");
+    report.is("permission", "ok", "with exactly these arguments");
     report.is("tailspin", "ok", "sudo permits");
     report.is("data directory", "ok", "free");
     report.is("database", "ok", "opens");

@@ -22,7 +22,7 @@ fn for_a_mac_every_file_and_command_is_shown() {
         "    /usr/sbin/visudo -cqf \"$new\"\n",
         "directory HOME/.local/share/pause-monitor (0700)\n",
         "file HOME/Library/LaunchAgents/local.pause-monitor.plist (0644)\n",
-        "    \t<string>--allow-degraded</string>\n",
+        "    \t\t<string>--allow-degraded</string>\n",
         "/local.pause-monitor\ncommand /bin/launchctl enable gui/",
         " HOME/Library/LaunchAgents/local.pause-monitor.plist\n",
     ] {

@@ -155,11 +155,13 @@ fn an_upgrade_changes_what_has_changed_and_keeps_the_data() {
             .read(SUDOERS)
             .contains("/usr/bin/tailspin save -l 20 -n /var/db/pause-monitor/pause.tailspin\n")
     );
+    // The same number of letters, and alice is an administrator: that sudo would run it with a password is not enough.
+    let config = format!("{HOME}/.config/pause-monitor/config.toml");
+    machine.write(&config, &format!("{CONFIG}[powermetrics]\ninterval = \"200ms\"\n"));
+    done(&machine, &[&INSTALL[..], &["--forensics"]].concat());
+    assert!(machine.read(SUDOERS).contains(" -i 200 -n 36000\n"), "{}", machine.read(SUDOERS));
     // Another interval, no captures any more, another place of the program.
-    machine.write(
-        &format!("{HOME}/.config/pause-monitor/config.toml"),
-        &format!("{CONFIG}[powermetrics]\ninterval = \"500ms\"\n"),
-    );
+    machine.write(&config, &format!("{CONFIG}[powermetrics]\ninterval = \"500ms\"\n"));
     assert_eq!(machine.shell("root", "ln -s /opt/homebrew/bin/pause-monitor /usr/local/bin/pm").code, 0);
     let run = machine.shell("alice", "/usr/local/bin/pm install --platform macos");
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);

@@ -16,8 +16,6 @@ use crate::program::Run;
 
 /// The user's home directory there, where a Mac has it.
 pub(crate) const HOME: &str = "/Users/alice";
-/// Where the program is.
-pub(crate) const PROGRAM: &str = "/opt/homebrew/bin/pause-monitor";
 /// What stands in the users' PATH.
 const PATH: &str = "/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 /// Where the stand-in for launchctl keeps what it is told.
@@ -31,6 +29,7 @@ mkdir "$1/layer/upper" "$1/layer/work"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/layer/upper,workdir=$1/layer/work" "$1/root"
 mount -t proc proc "$1/root/proc"
 mount --rbind /dev "$1/root/dev"
+mount --rbind /sys "$1/root/sys"
 mkdir -p "$1/root/opt/homebrew/bin" "$1/root/tmp"
 touch "$1/root/opt/homebrew/bin/pause-monitor"
 mount --bind "$2" "$1/root/opt/homebrew/bin/pause-monitor"

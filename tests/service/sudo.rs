@@ -51,7 +51,7 @@ fn exactly_the_command_is_permitted_and_every_variation_refused() {
         EXACT.replace("-f plist", "-f text"),
         EXACT.replace("cpu_power,gpu_power", "gpu_power,cpu_power"),
         EXACT.replace(",disk", ""),
-        EXACT.replace(",disk", r"\,disk"),
+        EXACT.replace(",disk", r"'\,disk'"),
         EXACT.replace(" -n 36000", ""),
         EXACT.replace("/usr/bin/powermetrics", "/usr/bin/../bin/powermetrics"),
         EXACT.replace("/usr/bin/powermetrics", "/tmp/powermetrics"),

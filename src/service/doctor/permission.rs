@@ -72,8 +72,8 @@ pub(super) fn permission(doctor: &Doctor<'_>) -> Finding {
     if !std::path::Path::new(SUDO).exists() {
         return Finding::failed(CHECK, format!("{SUDO} is not there"), "this is no Mac: use --source linux");
     }
-    if sudoers::permits(sampler) {
-        return Finding::ok(CHECK, "sudo permits powermetrics with exactly these arguments");
+    if sudoers::runs(sampler) {
+        return Finding::ok(CHECK, "sudo runs powermetrics with exactly these arguments");
     }
     let found = if std::fs::symlink_metadata(sudoers::FILE).is_ok() {
         format!(
@@ -136,7 +136,9 @@ pub(super) fn tailspin(_: &Doctor<'_>) -> Finding {
             "sudo tailspin enable",
         );
     }
-    if !sudoers::permits(&sudoers::TAILSPIN_SAVE) {
+    // The directory is made with the rule; of an administrator sudo would say yes to anything.
+    let prepared = std::path::Path::new(sudoers::TAILSPIN_DIRECTORY).is_dir();
+    if !prepared || !sudoers::permits(&sudoers::TAILSPIN_SAVE) {
         let found = "sudo does not permit to save what the kernel traced: captures are `not permitted`";
         return Finding::warning(CHECK, found, "pause-monitor install --forensics, if you want them");
     }
