@@ -20,6 +20,7 @@ pub mod event;
 pub mod heartbeat;
 pub mod human;
 pub mod output;
+pub mod redact;
 pub mod sample;
 pub mod source;
 pub mod tui;
