@@ -3,6 +3,7 @@
 //! A new command is two lines: a variant of `Command`, and its arm in `run`.
 
 pub mod analyze;
+pub mod capture;
 pub mod completions;
 pub mod config;
 pub mod daemon;
@@ -99,6 +100,8 @@ enum Command {
     Prune(prune::Args),
     /// Show, check or write the configuration
     Config(config::Args),
+    #[command(hide = true)]
+    Capture(capture::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -118,6 +121,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(Exit::Done.into())
         }
         Command::Prune(args) => prune::run(args, &context),
+        Command::Capture(args) => Ok(capture::run(args)),
         Command::Config(args) => config::run(args, &context),
         Command::Completions(args) => completions::run(args, &context),
     }

@@ -21,7 +21,9 @@ use std::path::{Path, PathBuf};
 pub use listen::ListenAddress;
 pub use otlp::Otlp;
 pub use paths::{Origin, Owner, Paths, PathsError};
-pub use settings::{Alerts, Config, Http, Log, Pause, Powermetrics, Retention, Ring, Tiers, default_command};
+pub use settings::{
+    Alerts, Config, Forensics, Http, Log, Pause, Powermetrics, Retention, Ring, Tiers, default_command,
+};
 pub use values::{
     Compression, LogFormat, LogLevel, NoSuchValue, Protocol, Scenario, SourceKind, duration_text,
 };

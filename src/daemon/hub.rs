@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
 use crate::event::{EventId, Gap, Notice, Verdict};
+use crate::output::forensics::{Forensics, Pause};
 use crate::output::metrics::Metrics;
 use crate::output::socket::{Kind, Socket};
 use crate::output::store::{Recorder, Recovered, Store, Write};
@@ -50,6 +51,8 @@ pub struct Hub {
     announcing: JoinSet<()>,
     commands: std::sync::mpsc::SyncSender<Command>,
     metrics: Metrics,
+    /// Where evidence is gathered, and from which length of a pause on, ns.
+    forensics: Option<(Forensics, u64)>,
     /// The database was opened, and what it held is known.
     recovered: bool,
     rejects: Rejects,
@@ -90,6 +93,7 @@ impl Hub {
             announcing: JoinSet::new(),
             commands,
             metrics,
+            forensics: None,
             recovered: false,
             rejects: Rejects::default(),
             line: Vec::with_capacity(4096),
@@ -105,6 +109,19 @@ impl Hub {
     /// The metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Evidence is gathered by `forensics`, of pauses of at least `min_duration`.
+    pub fn gather_by(&mut self, forensics: Forensics, min_duration: Duration) {
+        self.forensics = Some((forensics, 0));
+        self.set_least_pause(min_duration);
+    }
+
+    /// Evidence is gathered of pauses of at least `min_duration`.
+    pub fn set_least_pause(&mut self, min_duration: Duration) {
+        if let Some((_, least_ns)) = &mut self.forensics {
+            *least_ns = u64::try_from(min_duration.as_nanos()).unwrap_or(u64::MAX);
+        }
     }
 
     /// New thresholds: told in every hello from here on.
@@ -176,9 +193,9 @@ impl Hub {
         let _ = timeout(COMMIT / 2, announcing).await;
     }
 
-    /// Lets go of socket and store.
-    pub fn into_parts(self) -> (Socket, Store) {
-        (self.socket, self.store)
+    /// Lets go of socket, store and what gathers evidence.
+    pub fn into_parts(self) -> (Socket, Store, Option<Forensics>) {
+        (self.socket, self.store, self.forensics.map(|(forensics, _)| forensics))
     }
 
     fn sample(&mut self, sample: &Sample) {
@@ -212,9 +229,30 @@ impl Hub {
         }
         self.recorder.notice(notice, &mut self.writes);
         if let Notice::Gap(gap) = notice {
+            self.gather(gap);
             self.announce(gap);
         }
         self.write();
+    }
+
+    /// Has evidence of a pause gathered. Its ring is the one that is stored.
+    fn gather(&self, gap: &Gap) {
+        let Some((forensics, least_ns)) = &self.forensics else { return };
+        let Some(event) = gap.id.filter(|_| gap.verdict == Verdict::Pause && gap.duration_ns >= *least_ns)
+        else {
+            return;
+        };
+        let Some(incident) = self.recorder.incident(event) else { return };
+        let ring = self.writes.iter().find_map(|write| match write {
+            Write::Samples { event: of, samples } if *of == event => Some(samples.clone()),
+            _ => None,
+        });
+        forensics.gather(Pause {
+            event,
+            incident,
+            started_ns: gap.started_ns,
+            ring: ring.unwrap_or_default(),
+        });
     }
 
     /// A gap is announced once its event is on record, or the disk has not answered within a second.

@@ -20,6 +20,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
+use crate::output::forensics::{self, Forensics, ForensicsStats, Programs};
 use crate::output::http::{Http, HttpError};
 use crate::output::metrics::{self, Peers};
 use crate::output::otlp::{Exporter, Machine, OtlpError, Running};
@@ -38,6 +39,8 @@ use sampling::{CantStart, Command, Plan, Sampling};
 const SAMPLING_ENDS: Duration = Duration::from_millis(1_500);
 const CLIENTS_END: Duration = Duration::from_millis(200);
 const STORE_ENDS: Duration = Duration::from_millis(1_300);
+/// Captures under way are cut off, and what came of them is recorded.
+const FORENSICS_END: Duration = Duration::from_millis(400);
 /// Spans have what the stages before them left of this, but at least the second.
 const SPANS_END: (Duration, Duration) = (Duration::from_millis(2_400), Duration::from_millis(400));
 /// How long reading the configuration again may take: the outputs wait for it.
@@ -186,11 +189,13 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let engine = Engine::new(settings, opened.next_event_id);
     let (outlet, inlet) = handover::channel();
     let (commands, obeyed) = sync_channel(16);
+    let forensics = Arc::new(ForensicsStats::default());
     let peers = Peers {
         source: config.source.as_str(),
         socket: socket.clients().stats(),
         store: store.stats(),
         otlp: Arc::clone(&outbox.stats),
+        forensics: Arc::clone(&forensics),
         handover_dropped: inlet.dropped_counter(),
         log: Some(run.log_dropped.clone()),
         culprit_info: config.http.culprit_info,
@@ -207,9 +212,24 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         thresholds: thresholds(&settings),
     };
+    let gathering = config.forensics.enabled.then(|| {
+        let options = forensics::Options {
+            paths: run.paths.clone(),
+            live: settings.origin != Origin::Recording,
+            spindump: config.forensics.spindump,
+            programs: Programs::system(run.paths.root),
+            evidence: store.evidence(),
+            on_complete: Box::new(|_| ()),
+        };
+        Forensics::start(options, forensics).map_err(system("evidence can't be gathered"))
+    });
+    let gathering = gathering.transpose()?;
     let recorder = Recorder::new(Duration::from_secs(u64::from(config.ring.seconds)), random_incident);
     let mut hub =
         Hub::new(inlet, socket, store, recorder, identity, commands.clone(), metrics, opened.recovered);
+    if let Some(gathering) = gathering {
+        hub.gather_by(gathering, config.alerts.pause_min_duration);
+    }
 
     let outcome = match start(&mut sampling, &mut signals, &mut hub).await {
         Started::Stopped(why) => Ok(why),
@@ -347,6 +367,7 @@ async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender
                 return;
             }
             hub.set_thresholds(thresholds(&settings));
+            hub.set_least_pause(loaded.config.alerts.pause_min_duration);
             hub.metrics().reloaded(true);
             tracing::info!(
                 "the configuration was read again: thresholds hold from the next sample on, all else from the next start"
@@ -389,14 +410,19 @@ async fn stop(
             tracing::warn!("the sampling thread hangs in its source and is left behind");
         }
         hub.finish().await;
-        let (mut socket, store) = hub.into_parts();
+        let (mut socket, store, forensics) = hub.into_parts();
         let clients = std::mem::take(socket.clients());
         let spans = async {
             if let Some(spans) = spans {
                 spans.finish(SPANS_END.0.saturating_sub(began.elapsed()).max(SPANS_END.1)).await;
             }
         };
-        tokio::join!(clients.close(CLIENTS_END), spans);
+        let evidence = async {
+            if let Some(forensics) = forensics {
+                forensics.finish(FORENSICS_END).await;
+            }
+        };
+        tokio::join!(clients.close(CLIENTS_END), spans, evidence);
         drop(socket);
         let written = tokio::task::spawn_blocking(move || store.shutdown(reason, STORE_ENDS)).await;
         if !written.unwrap_or(false) {

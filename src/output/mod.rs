@@ -1,6 +1,7 @@
 //! Outputs: what leaves the daemon.
 
 pub mod alert;
+pub mod forensics;
 pub mod http;
 pub mod metrics;
 pub mod otlp;

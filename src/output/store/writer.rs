@@ -169,6 +169,7 @@ impl Writer {
         // The work comes first: retention and signs of life can wait.
         self.write_events(work)?;
         self.write_samples(work)?;
+        self.write_gathered(work)?;
         self.write_marks(work)?;
         if now.awake_ns >= self.alive_at_ns {
             self.alive(now)?;
@@ -338,6 +339,37 @@ impl Writer {
             }
         }
         work.clear_samples();
+        Ok(())
+    }
+
+    fn write_gathered(&mut self, work: &mut Queue) -> Result<(), Failure> {
+        if work.gathered.is_empty() {
+            return Ok(());
+        }
+        let renamed = std::mem::take(&mut self.renamed);
+        let result = self.connection().and_then(|connection| {
+            // It is announced, too.
+            full_sync(connection, true)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut written = Vec::with_capacity(work.gathered.len());
+            for gathered in &work.gathered {
+                let record =
+                    |id| statement::gathered(&transaction, id, gathered.incident, &gathered.captures);
+                let other = renamed.get(&gathered.event).copied();
+                written.push(record(gathered.event)? || other.map_or(Ok(false), record)?);
+            }
+            transaction.commit()?;
+            Ok(written)
+        });
+        self.renamed = renamed;
+        for (gathered, written) in work.gathered.drain(..).zip(result?) {
+            if written {
+                // Whoever waited for it may have given up.
+                let _ = gathered.ack.send(());
+            } else {
+                tracing::warn!(event = gathered.event, "what was captured has no event it belongs to");
+            }
+        }
         Ok(())
     }
 
