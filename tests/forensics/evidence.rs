@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::http::{scrape, series};
+use crate::http::{get, series};
 use crate::pauses::{STUCK, Stuck, daemon, pause};
 use crate::program::Program;
 
@@ -101,7 +101,9 @@ fn a_pause_leaves_its_ring_and_what_the_kernel_can_tell_and_the_next_one_soon_af
         assert!(detail.starts_with("another was taken ") && detail.ends_with(" s before"), "{detail}");
     }
 
-    let counted = series(&scrape(&daemon));
+    let metrics = get(&daemon, "/metrics");
+    assert_eq!(metrics.status, 200, "{}", metrics.header);
+    let counted = series(&metrics.text());
     let count = |name: &str, outcome: &str| {
         counted[&format!("pause_monitor_forensics_captures_total{{name=\"{name}\",outcome=\"{outcome}\"}}")]
     };

@@ -219,7 +219,7 @@ pub struct Options {
     pub live: bool,
     /// `[forensics] spindump`.
     pub spindump: bool,
-    /// What is run; [`Programs::default`] but in tests.
+    /// What is run; [`Programs::system`] but in tests.
     pub programs: Programs,
     /// Where the outcomes are recorded.
     pub evidence: Evidence,
@@ -248,11 +248,20 @@ impl Forensics {
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(options: Options, stats: Arc<ForensicsStats>) -> std::io::Result<Self> {
+        Self::start_gathering(options, stats, Name::here())
+    }
+
+    /// Starts it to gather these.
+    fn start_gathering(
+        options: Options,
+        stats: Arc<ForensicsStats>,
+        names: &[Name],
+    ) -> std::io::Result<Self> {
         let (tell, inbox): (_, Receiver<Told>) = sync_channel(WAITING);
         let stopping = Arc::new(AtomicBool::new(false));
         let (finished, done) = oneshot::channel();
         let evidence = options.evidence.clone();
-        let worker = worker::Worker::new(options, inbox, Arc::clone(&stopping), Arc::clone(&stats));
+        let worker = worker::Worker::new(options, names, inbox, Arc::clone(&stopping), Arc::clone(&stats));
         std::thread::Builder::new().name("forensics".to_owned()).spawn(move || {
             worker.run();
             // The daemon may have given up waiting.

@@ -16,6 +16,9 @@ pub const TAILSPIN_FILE: &str = "/var/db/pause-monitor/pause.tailspin";
 /// What there is to do where sudo does not permit it.
 const PERMIT: &str = "`pause-monitor install --forensics` permits it";
 
+/// The same of what sudo is never told to permit.
+const ROOT_ONLY: &str = "only a daemon that runs as root can take it";
+
 /// The programs that are run, each by its absolute path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
@@ -31,6 +34,8 @@ pub struct Programs {
     pub log: PathBuf,
     /// Copies the saved tailspin.
     pub cat: PathBuf,
+    /// Removes it where it was saved.
+    pub rm: PathBuf,
     /// Linux: the system's log, where the kernel's own is not to be read.
     pub journalctl: PathBuf,
     /// Where `tailspin` saves to.
@@ -49,6 +54,7 @@ impl Programs {
             spindump: "/usr/sbin/spindump".into(),
             log: "/usr/bin/log".into(),
             cat: "/bin/cat".into(),
+            rm: "/bin/rm".into(),
             journalctl: "/usr/bin/journalctl".into(),
             tailspin_file: TAILSPIN_FILE.into(),
         }
@@ -84,6 +90,8 @@ pub(super) type Way = Vec<Vec<OsString>>;
 pub(super) struct Capture {
     /// The first way; the next where that is not permitted, or not available.
     pub(super) ways: Vec<Way>,
+    /// Run when it is over.
+    pub(super) afterwards: Option<Vec<OsString>>,
     /// All of it may take so long.
     pub(super) time: Duration,
     /// Its file is as large at most, bytes before they are packed.
@@ -103,6 +111,7 @@ const BEFORE: Duration = Duration::from_secs(60);
 pub(super) fn capture(name: Name, programs: &Programs, at: Moment<'_>) -> Result<Capture, (Outcome, String)> {
     let one = |command: Vec<OsString>, time: u64, bytes: u64| Capture {
         ways: vec![vec![command]],
+        afterwards: None,
         time: Duration::from_secs(time),
         bytes,
         fleeting: false,
@@ -137,6 +146,8 @@ pub(super) fn capture(name: Name, programs: &Programs, at: Moment<'_>) -> Result
                     programs.as_root(&programs.tailspin, &["save", "-l", "20", "-n", &file]),
                     argv(&programs.cat, &[&file]),
                 ]],
+                // It is large, and holds what others did.
+                afterwards: Some(programs.as_root(&programs.rm, &["-f", &file])),
                 in_parts: false,
                 ..one(Vec::new(), 60, 256 * MB)
             }
@@ -190,7 +201,13 @@ pub(super) fn judge(command: &[OsString], status: ExitStatus, said: &str) -> Opt
             "not in the sudoers",
         ]) =>
         {
-            (Outcome::NotPermitted, format!("sudo does not permit {program}: {PERMIT}"))
+            (
+                Outcome::NotPermitted,
+                format!(
+                    "sudo does not permit {program}: {}",
+                    if program == "spindump" { ROOT_ONLY } else { PERMIT }
+                ),
+            )
         }
         _ if says(&["not enabled", "is disabled", "tailspin enable"]) => {
             (Outcome::NotAvailable, format!("tracing is off, `sudo tailspin enable` turns it on: {last}"))

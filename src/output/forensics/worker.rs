@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const ROW: Duration = Duration::from_secs(60);
 /// How long the commit of the outcomes is waited for before it is told that they are there.
 const COMMIT: Duration = Duration::from_secs(1);
+/// How long cleaning up after a capture may take.
+const CLEANING: Duration = Duration::from_secs(5);
 /// Sets that wait for their event's row at most.
 const UNPLACED: usize = 32;
 
@@ -49,8 +51,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// One that gathers `all`, as far as it is configured and the machine that is watched is this one.
     pub(super) fn new(
         options: Options,
+        all: &[Name],
         inbox: Receiver<Told>,
         stopping: Arc<AtomicBool>,
         stats: Arc<ForensicsStats>,
@@ -58,7 +62,7 @@ impl Worker {
         let gathered = |name: &Name| {
             *name == Name::Ring || (options.live && (options.spindump || *name != Name::Spindump))
         };
-        let names = Name::here().iter().copied().filter(gathered).collect();
+        let names = all.iter().copied().filter(gathered).collect();
         Self {
             options,
             names,
@@ -72,13 +76,6 @@ impl Worker {
             leftovers: Vec::new(),
             began: Instant::now(),
         }
-    }
-
-    /// Gathers other things than this system does: for tests of what another one does.
-    #[cfg(test)]
-    pub(super) fn gathering(mut self, names: &[Name]) -> Self {
-        self.names = names.to_vec();
-        self
     }
 
     /// Works until it is told to stop, or the handle is gone.
@@ -304,6 +301,11 @@ impl Worker {
             if !matches!(done.outcome, Outcome::NotPermitted | Outcome::NotAvailable) {
                 break;
             }
+        }
+        if let Some(command) = capture.afterwards.as_ref().filter(|_| done.outcome != Outcome::NotPermitted)
+            && let Ok(process) = Process::start(command, true)
+        {
+            self.drive(process, &mut io::sink(), CLEANING, u64::MAX);
         }
         done
     }

@@ -9,6 +9,7 @@
 
 mod column;
 mod describe;
+mod evidence;
 mod history;
 mod outbox;
 mod query;

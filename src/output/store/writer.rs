@@ -169,7 +169,7 @@ impl Writer {
         // The work comes first: retention and signs of life can wait.
         self.write_events(work)?;
         self.write_samples(work)?;
-        self.write_gathered(work)?;
+        self.write_gathered(work, now)?;
         self.write_marks(work)?;
         if now.awake_ns >= self.alive_at_ns {
             self.alive(now)?;
@@ -342,7 +342,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write_gathered(&mut self, work: &mut Queue) -> Result<(), Failure> {
+    fn write_gathered(&mut self, work: &mut Queue, now: Stamp) -> Result<(), Failure> {
         if work.gathered.is_empty() {
             return Ok(());
         }
@@ -369,6 +369,10 @@ impl Writer {
             } else {
                 tracing::warn!(event = gathered.event, "what was captured has no event it belongs to");
             }
+        }
+        if self.pruning.is_none() {
+            let limits = self.options.retention;
+            self.pruning = Some(Pruning::by_evidence(limits, &self.directory, now.unix_ns));
         }
         Ok(())
     }
@@ -509,6 +513,10 @@ impl Writer {
 impl Writer {
     pub(super) fn outbox(&self) -> &super::Outbox {
         &self.options.outbox
+    }
+
+    pub(super) fn limit(&mut self, retention: super::Retention) {
+        self.options.retention = retention;
     }
 
     /// Lets the database grow by so many pages, as a full disk would.
