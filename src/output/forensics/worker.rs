@@ -385,6 +385,7 @@ impl Worker {
                     Told::Stop => {}
                 }
             }
+            self.look();
             self.stopping.load(Relaxed)
         });
         let Ended { end, said, left } = ended;
