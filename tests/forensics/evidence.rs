@@ -11,19 +11,20 @@ use crate::http::{get, series};
 use crate::pauses::{STUCK, Stuck, daemon, pause};
 use crate::program::Program;
 
-const CONFIG: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n[alerts]\npause_min_duration = \"600ms\"\n";
+pub(crate) const CONFIG: &str =
+    "[http]\nlisten = [\"127.0.0.1:0\"]\n[alerts]\npause_min_duration = \"600ms\"\n";
 
-const NAMES: [&str; 8] =
+pub(crate) const NAMES: [&str; 8] =
     ["ring", "blocked", "pressure", "meminfo", "vmstat", "processes", "system", "kernel_log"];
 
 /// The event of a gap, once its evidence is recorded.
-fn gathered(daemon: &Daemon, gap: &Value) -> Value {
+pub(crate) fn gathered(daemon: &Daemon, gap: &Value) -> Value {
     let complete =
         |event: &Value| event["id"] == gap["event"] && !event["forensics"].as_array().unwrap().is_empty();
     daemon.wait_for_event("the evidence", complete)
 }
 
-fn capture<'a>(event: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn capture<'a>(event: &'a Value, name: &str) -> &'a Value {
     let captures = event["forensics"].as_array().unwrap();
     captures.iter().find(|capture| capture["name"] == name).unwrap_or_else(|| panic!("no {name}: {event}"))
 }

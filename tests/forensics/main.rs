@@ -6,10 +6,14 @@
 #[path = "../support/daemon.rs"]
 mod daemon;
 mod evidence;
+mod exported;
+mod faults;
 #[path = "../support/freezer.rs"]
 mod freezer;
 #[path = "../support/http.rs"]
 mod http;
+#[path = "../support/mount.rs"]
+mod mount;
 mod pauses;
 #[path = "../support/program.rs"]
 mod program;
