@@ -11,6 +11,8 @@
 mod notify;
 mod payload;
 mod policy;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod watch;
 
