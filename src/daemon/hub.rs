@@ -4,13 +4,14 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
-use crate::event::{EventId, Gap, Notice, Verdict};
+use crate::clock;
+use crate::config;
+use crate::event::{Gap, Notice, Verdict};
+use crate::output::alert::{Alert, Alerts, Record, Watch};
 use crate::output::forensics::{Forensics, Pause};
 use crate::output::metrics::Metrics;
 use crate::output::socket::{Kind, Socket};
@@ -18,10 +19,6 @@ use crate::output::store::{Recorder, Recovered, Store, Write};
 use crate::sample::{Reject, Sample, SourceInfo};
 use crate::wire::{self, Hello, Message, SourceLine, Thresholds};
 
-/// How long an announcement waits for its event's commit; then it goes ahead and says so.
-const COMMIT: Duration = Duration::from_secs(1);
-/// Announcements that wait at once; more go ahead at once.
-const ANNOUNCEMENTS: usize = 64;
 /// Rejected documents are logged at most so often; those in between are counted.
 const REJECTS_EVERY: Duration = Duration::from_secs(60);
 
@@ -48,7 +45,10 @@ pub struct Hub {
     identity: Identity,
     recorder: Recorder,
     writes: Vec<Write>,
-    announcing: JoinSet<()>,
+    watch: Watch,
+    alerts: Alerts,
+    /// What the watch has to tell: emptied at once.
+    telling: Vec<Alert>,
     commands: std::sync::mpsc::SyncSender<Command>,
     metrics: Metrics,
     /// Where evidence is gathered, and from which length of a pause on, ns.
@@ -69,28 +69,45 @@ struct Rejects {
     told: Option<Instant>,
 }
 
+/// What the hub is put together from.
+pub struct Parts {
+    /// What the sampling thread hands over.
+    pub inlet: Inlet,
+    /// The Unix socket.
+    pub socket: Socket,
+    /// The event store.
+    pub store: Store,
+    /// Turns what happens into writes to the store.
+    pub recorder: Recorder,
+    /// Turns what happens into alerts.
+    pub watch: Watch,
+    /// Where alerts go.
+    pub alerts: Alerts,
+    /// What the daemon says of itself.
+    pub identity: Identity,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
 impl Hub {
     /// Puts the outputs together. `recovered`: what opening the store brought to light, where it is open.
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
     pub fn new(
-        inlet: Inlet,
-        socket: Socket,
-        store: Store,
-        recorder: Recorder,
-        identity: Identity,
+        parts: Parts,
         commands: std::sync::mpsc::SyncSender<Command>,
-        metrics: Metrics,
         recovered: Option<Recovered>,
     ) -> Self {
+        let Parts { inlet, socket, store, recorder, watch, alerts, identity, metrics } = parts;
         let mut hub = Self {
             inlet,
             socket,
             store,
             identity,
             recorder,
+            watch,
+            alerts,
+            telling: Vec::new(),
             writes: Vec::new(),
-            announcing: JoinSet::new(),
             commands,
             metrics,
             forensics: None,
@@ -118,15 +135,19 @@ impl Hub {
     }
 
     /// Evidence is gathered of pauses of at least `min_duration`.
-    pub fn set_least_pause(&mut self, min_duration: Duration) {
+    fn set_least_pause(&mut self, min_duration: Duration) {
         if let Some((_, least_ns)) = &mut self.forensics {
             *least_ns = u64::try_from(min_duration.as_nanos()).unwrap_or(u64::MAX);
         }
     }
 
-    /// New thresholds: told in every hello from here on.
-    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+    /// Other settings: thresholds are told in every hello from here on. False where the alerts are not taken.
+    #[must_use]
+    pub fn configure(&mut self, thresholds: Thresholds, alerts: &config::Alerts) -> bool {
         self.identity.thresholds = thresholds;
+        self.watch.set_critical_min(alerts.critical_min_duration);
+        self.set_least_pause(alerts.pause_min_duration);
+        self.alerts.configure(alerts.clone())
     }
 
     /// Serves until dropped; cancelled between two turns it loses nothing.
@@ -144,7 +165,6 @@ impl Hub {
                         self.recorder.flush(&mut self.writes);
                         self.write();
                     }
-                    while self.announcing.try_join_next().is_some() {}
                 }
                 stream = self.socket.accept() => {
                     let hello = self.hello();
@@ -183,19 +203,17 @@ impl Hub {
         dealt == QUEUE
     }
 
-    /// The last of it: what is left goes out, and whoever waits for a commit is given a moment.
-    pub async fn finish(&mut self) {
+    /// The last of it: what is left goes out.
+    pub fn finish(&mut self) {
         while self.drain() {}
         self.tell_rejects(true);
         self.recorder.flush(&mut self.writes);
         self.write();
-        let announcing = async { while self.announcing.join_next().await.is_some() {} };
-        let _ = timeout(COMMIT / 2, announcing).await;
     }
 
-    /// Lets go of socket, store and what gathers evidence.
-    pub fn into_parts(self) -> (Socket, Store, Option<Forensics>) {
-        (self.socket, self.store, self.forensics.map(|(forensics, _)| forensics))
+    /// Lets go of socket, store, alerts and what gathers evidence.
+    pub fn into_parts(self) -> (Socket, Store, Alerts, Option<Forensics>) {
+        (self.socket, self.store, self.alerts, self.forensics.map(|(forensics, _)| forensics))
     }
 
     fn sample(&mut self, sample: &Sample) {
@@ -209,6 +227,8 @@ impl Hub {
         }
         self.send(Kind::Sample, &Message::Sample(Box::new(sample.into())));
         self.recorder.sample(sample, &mut self.writes);
+        self.watch.sample(sample, clock::awake_ns(), &mut self.telling);
+        self.tell();
         self.write();
     }
 
@@ -227,11 +247,25 @@ impl Hub {
             Notice::Gap(gap) => self.send(Kind::Event, &Message::Gap(gap.into())),
             Notice::EpisodeOpened(_) | Notice::EpisodeChanged(_) | Notice::EpisodeClosed(_) => {}
         }
+        if let Notice::Gap(gap) = notice
+            && gap.verdict == Verdict::Sleep
+        {
+            tracing::info!("slept for {:.0} s", gap.duration_ns as f64 / 1e9);
+        }
         self.recorder.notice(notice, &mut self.writes);
         if let Notice::Gap(gap) = notice {
             self.gather(gap);
-            self.announce(gap);
         }
+        let event = match notice {
+            Notice::Tier(change) => Some(change.episode),
+            Notice::Gap(gap) => gap.id,
+            Notice::EpisodeOpened(episode)
+            | Notice::EpisodeChanged(episode)
+            | Notice::EpisodeClosed(episode) => Some(episode.id),
+        };
+        let incident = event.and_then(|event| self.recorder.incident(event));
+        self.watch.notice(notice, incident, &mut self.telling);
+        self.tell();
         self.write();
     }
 
@@ -247,31 +281,25 @@ impl Hub {
             Write::Samples { event: of, samples } if *of == event => Some(samples.clone()),
             _ => None,
         });
-        forensics.gather(Pause {
-            event,
-            incident,
-            started_ns: gap.started_ns,
-            ring: ring.unwrap_or_default(),
-        });
+        forensics.gather(Pause { event, incident, gap: gap.clone(), ring: ring.unwrap_or_default() });
     }
 
-    /// A gap is announced once its event is on record, or the disk has not answered within a second.
-    fn announce(&mut self, gap: &Gap) {
-        let line = describe(gap);
-        let at =
-            self.writes.iter().position(|write| matches!(write, Write::Event(row) if Some(row.id) == gap.id));
-        let Some(at) = at else {
-            tracing::info!("{line}");
-            return;
-        };
-        let Write::Event(row) = self.writes.remove(at) else { return };
-        let committed = self.store.announce(*row).ok().filter(|_| self.announcing.len() < ANNOUNCEMENTS);
-        self.announcing.spawn(async move {
-            match await_commit(committed).await {
-                Some(id) => tracing::info!(event = id, stored = true, "{line}"),
-                None => tracing::warn!(stored = false, "{line}; the disk has not taken it yet"),
-            }
-        });
+    /// Hands the alerts over, each with the commit of its event.
+    fn tell(&mut self) {
+        let mut announced = None;
+        for alert in std::mem::take(&mut self.telling) {
+            let record = match alert.id {
+                None => Record::None,
+                id if id == announced => Record::AsBefore,
+                Some(event) => match self.recorder.take_row(event, &mut self.writes) {
+                    Some(row) => self.store.announce(row).map_or(Record::Refused, Record::Pending),
+                    // It was written before, and nothing about it has changed since.
+                    None => Record::Stored,
+                },
+            };
+            announced = alert.id;
+            self.alerts.tell(alert, record);
+        }
     }
 
     fn source(&mut self, time_ns: i64, state: SourceState, info: &SourceInfo, detail: Option<&str>) {
@@ -282,6 +310,15 @@ impl Hub {
             SourceState::Restarting => tracing::warn!("the source {name} is started again{why}"),
             SourceState::Down => tracing::error!("the source {name} is down{why}"),
         }
+        let now_ns = clock::awake_ns();
+        match state {
+            SourceState::Up => self.watch.source_up(),
+            SourceState::Restarting => {
+                self.watch.source_restarting(now_ns, time_ns, detail, &mut self.telling);
+            }
+            SourceState::Down => self.watch.source_down(now_ns, time_ns, detail, &mut self.telling),
+        }
+        self.tell();
         self.send(
             Kind::Event,
             &Message::Source(SourceLine {
@@ -325,12 +362,9 @@ impl Hub {
             tracing::info!("the last run left {} open: closed as interrupted", recovered.interrupted);
         }
         for outage in &recovered.outages {
-            tracing::warn!(
-                event = outage.id,
-                "the machine went down without a word at {}: recorded as an outage",
-                wire::rfc3339(outage.started_ns)
-            );
+            self.watch.outage(outage, &mut self.telling);
         }
+        self.tell();
     }
 
     /// Encodes a message once and sends it to all.
@@ -362,64 +396,5 @@ impl Hub {
         };
         wire::encode(&Message::Hello(hello), &mut line);
         line
-    }
-}
-
-/// The id an event was stored under; `None` where the disk does not answer within a second.
-async fn await_commit(committed: Option<oneshot::Receiver<EventId>>) -> Option<EventId> {
-    timeout(COMMIT, committed?).await.ok()?.ok()
-}
-
-/// A gap in a line for a person.
-fn describe(gap: &Gap) -> String {
-    let seconds = gap.duration_ns as f64 / 1e9;
-    let doubt = if gap.certain { "" } else { " (not certain)" };
-    let culprit = match gap.culprits.first() {
-        Some(first) => format!(", built up by {}", first.name.printable()),
-        None => String::new(),
-    };
-    match gap.verdict {
-        Verdict::Pause => format!("pause of {seconds:.2} s{doubt}{culprit}"),
-        Verdict::Stall => format!("stall of {seconds:.2} s: the sampler stood still{culprit}"),
-        Verdict::Starved => format!("starved for {seconds:.2} s: only this program stood still"),
-        Verdict::Sleep => format!("slept for {seconds:.0} s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gap_is_described_in_a_line() {
-        let gap = Gap {
-            id: Some(1),
-            verdict: Verdict::Pause,
-            certain: false,
-            started_ns: 0,
-            ended_ns: 1_520_000_000,
-            duration_ns: 1_520_000_000,
-            asleep_ns: 0,
-            seq: None,
-            episode: None,
-            stress: crate::sample::Stress::default(),
-            tier: crate::sample::Tier::Sentinel,
-            culprits: Vec::new(),
-        };
-        assert_eq!(describe(&gap), "pause of 1.52 s (not certain)");
-    }
-
-    #[test]
-    fn an_announcement_waits_a_second_for_the_disk_and_no_longer() {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let (answer, committed) = oneshot::channel();
-            answer.send(7).unwrap();
-            assert_eq!(await_commit(Some(committed)).await, Some(7));
-            let (_silent, committed) = oneshot::channel();
-            assert_eq!(await_commit(Some(committed)).await, None, "the disk hangs");
-            assert_eq!(await_commit(None).await, None);
-        });
     }
 }

@@ -11,8 +11,7 @@ use crate::http::{get, series};
 use crate::pauses::{STUCK, Stuck, daemon, pause};
 use crate::program::Program;
 
-pub(crate) const CONFIG: &str =
-    "[http]\nlisten = [\"127.0.0.1:0\"]\n[alerts]\npause_min_duration = \"600ms\"\n";
+pub(crate) const CONFIG: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n[alerts]\npause_min_duration = \"600ms\"\nforensics_completed = true\n";
 
 pub(crate) const NAMES: [&str; 8] =
     ["ring", "blocked", "pressure", "meminfo", "vmstat", "processes", "system", "kernel_log"];
@@ -113,6 +112,12 @@ fn a_pause_leaves_its_ring_and_what_the_kernel_can_tell_and_the_next_one_soon_af
         (2.0, 1.0, 1.0)
     );
     assert_eq!(count("vmstat", "timeout"), 0.0);
+    // That it is there is told: whether the desktop of whoever runs this takes it or not.
+    daemon.until("the notification", || {
+        let counted = series(&get(&daemon, "/metrics").text());
+        let told = counted.iter().filter(|(name, _)| name.contains("kind=\"forensics_completed\""));
+        (told.map(|(_, count)| count).sum::<f64>() >= 1.0).then_some(())
+    });
     // Gathering it held nothing up: the samples came on time while the heartbeat ran.
     assert_eq!(counted["pause_monitor_gaps_total{verdict=\"stall\"}"], 0.0, "{}", daemon.log());
 }

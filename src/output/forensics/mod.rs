@@ -17,6 +17,7 @@ pub mod snapshot;
 mod tests;
 mod worker;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -26,7 +27,7 @@ use tokio::sync::oneshot;
 
 use super::store::{Capture, Evidence, Incident};
 use crate::config::Paths;
-use crate::event::EventId;
+use crate::event::{EventId, Gap};
 use crate::sample::Sample;
 
 pub use plan::{Programs, TAILSPIN_FILE};
@@ -192,19 +193,23 @@ pub struct Pause {
     pub event: EventId,
     /// The event's incident: with the beginning it tells the row, whatever its number.
     pub incident: Incident,
-    /// When it began, Unix ns.
-    pub started_ns: i64,
+    /// The pause itself.
+    pub gap: Gap,
     /// The frozen ring, oldest first.
     pub ring: Box<[Sample]>,
 }
 
 /// The evidence of a pause is gathered, and on record unless the disk does not answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Completed {
     /// The event, by the number it is stored under.
     pub event: EventId,
     /// Its incident.
     pub incident: Incident,
+    /// The pause itself.
+    pub gap: Gap,
+    /// Where the evidence is; `None` where there is none.
+    pub directory: Option<PathBuf>,
     /// What came of each capture.
     pub captures: Vec<Capture>,
     /// The store took the outcomes within a second.

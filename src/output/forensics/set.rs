@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 
 use super::{Name, Outcome, Pause};
 use crate::config::Paths;
-use crate::event::EventId;
+use crate::event::{EventId, Gap};
 use crate::output::store::{Capture, EVENTS_DIRECTORY, Incident, QueryError, Reader};
 
 /// What a file is called while it is being written, after its name.
@@ -45,6 +45,8 @@ pub(super) struct Set {
     /// The number that the event was given; the one it is stored under, once `placed`.
     pub(super) event: EventId,
     pub(super) incident: Incident,
+    /// The pause itself; `None` of what an earlier run left.
+    pub(super) gap: Option<Gap>,
     pub(super) started_ns: i64,
     /// Where it is now; `None` where it could not be made.
     pub(super) directory: Option<PathBuf>,
@@ -60,8 +62,9 @@ pub(super) fn events_directory(paths: &Paths) -> PathBuf {
 impl Set {
     /// One without a directory.
     pub(super) fn new(pause: &Pause) -> Self {
-        let Pause { event, incident, started_ns, .. } = *pause;
-        Self { event, incident, started_ns, directory: None, placed: false, done: Vec::new() }
+        let Pause { event, incident, ref gap, .. } = *pause;
+        let (started_ns, gap) = (gap.started_ns, Some(gap.clone()));
+        Self { event, incident, gap, started_ns, directory: None, placed: false, done: Vec::new() }
     }
 
     /// Makes its directory, for its owner alone.
@@ -224,6 +227,7 @@ pub(super) fn leftovers(paths: &Paths, names: &[String], expected: &[Name]) -> R
                 let mut set = Set {
                     event,
                     incident,
+                    gap: None,
                     started_ns,
                     directory: Some(directory),
                     placed: false,
@@ -242,7 +246,15 @@ pub(super) fn leftovers(paths: &Paths, names: &[String], expected: &[Name]) -> R
         let directory = events.join(&name);
         if names.contains(&name) && directory.is_dir() && !found.iter().any(|set: &Set| set.event == event) {
             let done = Vec::new();
-            found.push(Set { event, incident, started_ns, directory: Some(directory), placed: true, done });
+            found.push(Set {
+                event,
+                incident,
+                gap: None,
+                started_ns,
+                directory: Some(directory),
+                placed: true,
+                done,
+            });
         }
     }
     for set in &mut found {
@@ -289,7 +301,8 @@ mod tests {
     fn a_directory_that_has_no_number_yet_says_whose_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let paths = Paths { data_dir: directory.path().to_owned(), ..Paths::default() };
-        let pause = Pause { event: 8, incident: [0xab; 16], started_ns: 1_700, ring: Box::default() };
+        let gap = Gap { started_ns: 1_700, ..super::super::tests::gap(8) };
+        let pause = Pause { event: 8, incident: [0xab; 16], gap, ring: Box::default() };
         let mut set = Set::new(&pause);
         set.make(&paths).unwrap();
         let name = set.directory.unwrap().file_name().unwrap().to_string_lossy().into_owned();

@@ -31,9 +31,9 @@ fn store_options() -> store::Options {
     }
 }
 
-/// The row of a pause; its incident is its number.
-fn row(event: EventId) -> EventRow {
-    let gap = Gap {
+/// A pause of that number.
+pub(super) fn gap(event: EventId) -> Gap {
+    Gap {
         id: Some(event),
         verdict: Verdict::Pause,
         certain: true,
@@ -46,13 +46,17 @@ fn row(event: EventId) -> EventRow {
         stress: Stress::default(),
         tier: Tier::Sentinel,
         culprits: Vec::new(),
-    };
-    EventRow::from_gap(&gap, [event as u8; 16]).unwrap()
+    }
+}
+
+/// Its row; its incident is its number.
+fn row(event: EventId) -> EventRow {
+    EventRow::from_gap(&gap(event), [event as u8; 16]).unwrap()
 }
 
 fn pause(event: EventId) -> Pause {
     let ring = (1..=5).map(|seq| Sample { seq, elapsed_ns: 100_000_000, ..Sample::default() }).collect();
-    Pause { event, incident: [event as u8; 16], started_ns: STARTED, ring }
+    Pause { event, incident: [event as u8; 16], gap: gap(event), ring }
 }
 
 impl Bench {
@@ -147,7 +151,7 @@ impl Bench {
     }
 }
 
-fn outcome<'a>(completed: &'a Completed, name: Name) -> (&'a str, &'a str) {
+fn outcome(completed: &Completed, name: Name) -> (&str, &str) {
     let found = completed.captures.iter().find(|capture| capture.name == name.as_str()).unwrap();
     assert_eq!(found.path.is_some(), found.path.as_ref().is_some_and(|path| Path::new(path).is_file()));
     (&found.outcome, found.detail.as_deref().unwrap_or_default())

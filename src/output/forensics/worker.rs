@@ -413,6 +413,15 @@ impl Worker {
             "evidence of the pause: {saved} of {} captures saved",
             set.done.len()
         );
-        (self.options.on_complete)(Completed { event: set.event, incident: set.incident, captures, stored });
+        if let Some(gap) = set.gap.clone() {
+            (self.options.on_complete)(Completed {
+                event: set.event,
+                incident: set.incident,
+                gap,
+                directory: set.directory.clone().filter(|_| set.done.iter().any(|done| done.kept)),
+                captures,
+                stored,
+            });
+        }
     }
 }

@@ -24,6 +24,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use totals::{Last, Measured, Restart, Totals};
 
+use super::alert::AlertStats;
 use super::forensics::ForensicsStats;
 use super::otlp::OtlpStats;
 use super::socket::SocketStats;
@@ -101,6 +102,8 @@ pub struct Peers {
     pub socket: Arc<SocketStats>,
     /// The store's.
     pub store: Arc<StoreStats>,
+    /// The alerts'.
+    pub alerts: Arc<AlertStats>,
     /// The OTLP exporter's.
     pub otlp: Arc<OtlpStats>,
     /// What came of captures.
