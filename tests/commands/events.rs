@@ -265,7 +265,9 @@ fn an_exported_event_is_read_by_analyze_and_tells_the_same_pause() {
         (&first["type"], &first["id"], &first["incident"]),
         (&"event".into(), &stored["id"], &stored["incident"])
     );
-    let samples: Vec<Value> = lines.collect();
+    let mut samples: Vec<Value> = lines.collect();
+    let capture = samples.pop().unwrap();
+    assert_eq!((&capture["type"], &capture["name"]), (&"capture".into(), &"ring".into()));
     assert!(!samples.is_empty() && samples.iter().all(|sample| sample["type"] == "sample"));
     let file = recorded.program.home().join("event.jsonl");
     let file = file.to_str().unwrap();
