@@ -120,6 +120,13 @@ impl Set {
         Unfinished::new(directory, name.file(), paths)
     }
 
+    /// Sees to it that the names of its files are on the disk as their contents are. Best effort: they are there.
+    pub(super) fn sync(&self, paths: &Paths) {
+        for directory in self.directory.iter().cloned().chain([events_directory(paths)]) {
+            let _ = File::open(directory).and_then(|directory| directory.sync_all());
+        }
+    }
+
     /// The outcomes, as the event has them.
     pub(super) fn captures(&self) -> Vec<Capture> {
         let path = |done: &Done| {

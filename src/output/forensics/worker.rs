@@ -395,6 +395,7 @@ impl Worker {
 
     /// Records the outcomes, and tells that they are there.
     fn complete(&self, set: &Set) {
+        set.sync(&self.options.paths);
         let captures = set.captures();
         let mut committed = self.options.evidence.record(set.event, set.incident, captures.clone());
         let deadline = Instant::now() + if self.stopping.load(Relaxed) { COMMIT / 10 } else { COMMIT };
