@@ -161,7 +161,8 @@ impl Unfinished {
     /// A file of that name in `directory`, for its owner alone; packed where the name ends so.
     fn new(directory: &Path, name: &str, paths: &Paths) -> io::Result<Self> {
         let path = directory.join(format!("{name}{UNFINISHED}"));
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        // New, so no link that somebody put there is followed: the daemon may be root's in a user's directory.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         paths.own(&path)?;
         let file = BufWriter::with_capacity(64 << 10, file);
         let out = if name.ends_with(".gz") {
@@ -271,17 +272,16 @@ pub(super) fn leftovers(paths: &Paths, names: &[String], expected: &[Name]) -> R
                 let _ = fs::remove_file(file.path());
             }
         }
-        set.done = expected
-            .iter()
-            .map(|&name| {
-                let kept = directory.join(name.file()).is_file();
-                if kept {
-                    Done { name, outcome: Outcome::Saved, kept, detail: None }
-                } else {
-                    Done::nothing(name, Outcome::Failed, "the daemon was killed before it was gathered")
-                }
-            })
-            .collect();
+        // The other run may have gathered more than this one does.
+        let others = Name::here().iter().filter(|name| !expected.contains(name));
+        for &name in expected.iter().chain(others) {
+            if directory.join(name.file()).is_file() {
+                set.done.push(Done { name, outcome: Outcome::Saved, kept: true, detail: None });
+            } else if expected.contains(&name) {
+                let why = "the daemon was killed before it was gathered";
+                set.done.push(Done::nothing(name, Outcome::Failed, why));
+            }
+        }
     }
     Ok(found)
 }

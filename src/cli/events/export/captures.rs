@@ -276,6 +276,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_binary_is_left_out_where_names_are_taken_out_and_what_is_gone_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tailspin.tailspin");
+        std::fs::write(&path, b"\x00\xff").unwrap();
+        let (capture, redactor) = (capture(), Redactor::default());
+        let told = |redactor, path: &Path| {
+            let mut out = Vec::new();
+            one(&capture, redactor).content(path, &mut out).unwrap();
+            lines(&out).remove(0)
+        };
+        let whole = told(None, &path);
+        assert_eq!(
+            (&whole["data"], &whole["last"], &whole["omitted"]),
+            (&"AP8=".into(), &true.into(), &None::<()>.into())
+        );
+        let redacted = told(Some(&redactor), &path);
+        assert_eq!(redacted["omitted"], "it is binary, and names can't be taken out of it");
+        assert!(redacted["data"].is_null());
+        let gone = told(None, &directory.path().join("log.txt.gz"));
+        assert!(gone["omitted"].as_str().unwrap().starts_with("it can't be read: "), "{gone}");
+        // A packed text that is cut off says so behind what there is.
+        let packed = directory.path().join("log.txt.gz");
+        let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        file.write_all(b"a line\n").unwrap();
+        let mut bytes = file.finish().unwrap();
+        bytes.truncate(bytes.len() - 4);
+        std::fs::write(&packed, bytes).unwrap();
+        let cut = told(None, &packed);
+        assert_eq!((&cut["text"], &cut["file"]), (&"a line\n".into(), &"log.txt".into()));
+        assert!(cut["omitted"].as_str().unwrap().starts_with("the rest can't be read: "), "{cut}");
+    }
+
+    #[test]
     fn a_text_without_an_end_of_line_ends_at_a_word_or_a_character() {
         assert_eq!(whole_lines(b"a\nbc d"), 2);
         assert_eq!(whole_lines(b"abc de"), 4);
