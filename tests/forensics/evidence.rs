@@ -13,6 +13,10 @@ use crate::program::Program;
 
 pub(crate) const CONFIG: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n[alerts]\npause_min_duration = \"900ms\"\nforensics_completed = true\n";
 
+/// How far a recording's pause may be from the live one: a sample keeps the greatest delay of the heartbeat only, and on a
+/// busy machine several late beats make one pause.
+pub(crate) const NEAR_MS: f64 = 300.0;
+
 pub(crate) const NAMES: [&str; 8] =
     ["ring", "blocked", "pressure", "meminfo", "vmstat", "processes", "system", "kernel_log"];
 
@@ -90,7 +94,7 @@ fn a_pause_leaves_its_ring_and_what_the_kernel_can_tell_and_the_next_one_soon_af
         .find(|line| line["type"] == "gap" && line["verdict"] == "pause")
         .unwrap_or_else(|| panic!("no pause in the ring: {}", analyzed.stdout));
     let (told, was) = (told["duration_ms"].as_f64().unwrap(), gap["duration_ms"].as_f64().unwrap());
-    assert!((told - was).abs() < 60.0, "{told} ms for {was} ms");
+    assert!((told - was).abs() < NEAR_MS, "{told} ms for {was} ms");
 
     let next = gathered(&daemon, &pause(&freezer, &mut stream));
     assert_eq!(capture(&next, "ring")["outcome"], "saved", "{next}");

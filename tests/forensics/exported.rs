@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::evidence::{CONFIG, NAMES, capture, gathered};
+use crate::evidence::{CONFIG, NAMES, NEAR_MS, capture, gathered};
 use crate::pauses::{daemon, pause};
 use crate::program::Program;
 
@@ -69,7 +69,7 @@ fn an_export_has_all_of_it_tells_the_same_pause_and_tells_no_names_where_they_ar
         let told = lines(&analyzed.stdout);
         let pause = told.iter().find(|line| line["type"] == "gap" && line["verdict"] == "pause");
         let (told_ms, was) = (&pause.expect("the pause")["duration_ms"], &gap["duration_ms"]);
-        assert!((told_ms.as_f64().unwrap() - was.as_f64().unwrap()).abs() < 60.0, "{told_ms} for {was}");
+        assert!((told_ms.as_f64().unwrap() - was.as_f64().unwrap()).abs() < NEAR_MS, "{told_ms} for {was}");
         assert_eq!(told.last().unwrap()["rejected"], serde_json::json!({}), "captures are passed over");
     }
     let source = format!("replay:{}", file.display());
