@@ -319,7 +319,7 @@ impl Hub {
 
     fn recover(&mut self, recovered: &Recovered) {
         self.recovered = true;
-        self.metrics.restore_last_pause(recovered.last_pause_ns);
+        self.metrics.restore_last_pause(recovered.last_pause);
         // A daemon that goes away takes no commands.
         let _ = self.commands.try_send(Command::ReserveIds(recovered.next_event_id));
         if recovered.interrupted > 0 {

@@ -121,7 +121,7 @@ impl Collector {
         );
         const CULPRIT: Family = Family::gauge(
             "pause_monitor_last_pause_culprit_info",
-            "The process with the largest share in the last pause since the daemon started, where one stood out.",
+            "The process with the largest share in the last pause, where one stood out; across restarts.",
         );
         const SLEEP: Family = Family::counter("pause_monitor_sleep_seconds_total", "Time the machine slept.");
         let totals = &snapshot.totals;
@@ -133,9 +133,9 @@ impl Collector {
         out.by(GAPS, "verdict", {
             each(Verdict::ALL, Verdict::as_str, |verdict| count(totals.gaps[verdict as usize]))
         });
-        out.known(LAST_PAUSE, snapshot.last_pause_ns.map(unix_seconds));
+        out.known(LAST_PAUSE, snapshot.last_pause.map(|(at_ns, _)| unix_seconds(at_ns)));
         if self.peers.culprit_info
-            && let Some((_, Some(name))) = totals.last_pause
+            && let Some((_, Some(name))) = snapshot.last_pause
         {
             out.info(CULPRIT, &[("name", &name.printable())]);
         }
