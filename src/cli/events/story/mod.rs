@@ -28,6 +28,9 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// Shown before an event of which no sample is kept, and asked of its episode's samples.
 const BEFORE_NS: i64 = 30 * SECOND_NS;
 
+/// Shown before a gap at least, however few samples there are.
+const LEAST_BEFORE_NS: i64 = 5 * SECOND_NS;
+
 /// Shown after a gap, where its episode's samples reach so far.
 const AFTER_NS: i64 = 15 * SECOND_NS;
 
@@ -114,7 +117,7 @@ impl Story {
                 Axis::whole(from, last.max(end_ns))
             }
             _ => {
-                let from = first.unwrap_or(row.started_ns - BEFORE_NS).min(row.started_ns);
+                let from = first.unwrap_or(row.started_ns - BEFORE_NS).min(row.started_ns - LEAST_BEFORE_NS);
                 Axis::around(from, (row.started_ns, end_ns), last.max(end_ns))
             }
         };
@@ -219,4 +222,4 @@ impl Gathered {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

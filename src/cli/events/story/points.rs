@@ -5,6 +5,8 @@ use crate::sample::{Factor, Metrics, Sample, Stress, Tier, WakeupsKind};
 
 /// Rates are scored by their mean over so much, ms.
 const MEAN_MS: f64 = 1_000.0;
+/// Of which so much must be kept for a mean to be told, ms.
+const MEAN_KEPT_MS: f64 = 500.0;
 
 /// A long gap takes this part of the rest's room on the axis, and 3 s at least.
 const GAP_PART: f64 = 0.12;
@@ -60,7 +62,8 @@ impl Point {
     }
 }
 
-/// The factor's raw value at that sample, as it is scored: of rates the mean over the last second.
+/// The factor's raw value at that sample, as it is scored: of rates the mean over the last second; `None` where the
+/// samples of that second are not kept, too.
 pub(super) fn scored_value(points: &[Point], at: usize, factor: Factor) -> Option<f64> {
     let now = points.get(at)?.instant(factor)?;
     if !matches!(factor, Factor::Io | Factor::Wakeups | Factor::Pageins) {
@@ -83,7 +86,7 @@ pub(super) fn scored_value(points: &[Point], at: usize, factor: Factor) -> Optio
         }
         next_seq = point.seq.wrapping_sub(1);
     }
-    Some(weighted / covered)
+    (covered >= MEAN_KEPT_MS.min(points[at].elapsed_ms.max(1.0) * 5.0)).then(|| weighted / covered)
 }
 
 /// A stretch of time, and the part of the axis that it takes.

@@ -229,7 +229,7 @@ pub(super) fn tiers(story: &Story) -> Option<String> {
 /// What a factor was measured by in that sample, with its unit: `1128 page-ins/s`.
 pub(super) fn measured(story: &Story, factor: Factor, at: usize) -> String {
     let point = &story.points[at];
-    let Some(value) = scored_value(&story.points, at, factor) else { return "not reported".to_owned() };
+    let Some(value) = scored_value(&story.points, at, factor) else { return "mean not kept".to_owned() };
     let number = human::number;
     match factor {
         Factor::Load => match (point.metrics.load_avg, point.metrics.cores) {

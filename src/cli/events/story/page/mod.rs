@@ -103,7 +103,8 @@ fn heading(story: &Story) -> Markup {
                     span.badge.(tier) { (tier.to_uppercase()) " " (peak.stress.total()) }
                 }
             }
-            p.lead { (Outside(&words::headline(story))) }
+            // A percent sign stays with its figure.
+            p.lead { (Outside(&words::headline(story).replace(" %", "\u{a0}%"))) }
         }
     }
 }
@@ -183,7 +184,7 @@ fn built_up(story: &Story, made: &Made) -> Markup {
             }
             @if !scored.is_empty() {
                 div.wide { table {
-                    thead { tr { th { "Factor" } th { "Points at most" } th { "Measured then" } th { "What it is" } } }
+                    thead { tr { th { "Factor" } th { "Points at most" } th { "Measured then" } th.meaning { "What it is" } } }
                     tbody {
                         @for (factor, at) in scored {
                             @let points = story.points[at].stress.get(factor);
@@ -192,7 +193,7 @@ fn built_up(story: &Story, made: &Made) -> Markup {
                                 td.bar { (bar(f64::from(points) / f64::from(factor.max()), factor.as_str()))
                                     " " span.nobreak { (points) "/" (factor.max()) } }
                                 td.nobreak { (words::measured(story, factor, at)) }
-                                td.dim { (words::meaning(factor)) }
+                                td.dim.meaning { (words::meaning(factor)) }
                             }
                         }
                     }
@@ -234,13 +235,13 @@ fn culprits(story: &Story) -> Markup {
                     tbody {
                         @for culprit in &row.culprits {
                             tr {
-                                td { (Outside(&culprit.name)) " " span.dim { (culprit.pid) } }
+                                td.name { (Outside(&culprit.name)) " " span.dim { (culprit.pid) } }
                                 td.bar { (bar(culprit.share, "share")) " " span.nobreak { (format!("{:.0} %", culprit.share * 100.0)) } }
                                 td { @for (at, (factor, points)) in culprit.factors.iter().enumerate() {
                                     @if at > 0 { ", " }
                                     span.nobreak { (Outside(factor)) " " (points) }
                                 } }
-                                td { (Outside(&culprit.evidence)) }
+                                td.name { (Outside(&culprit.evidence)) }
                             }
                         }
                     }
@@ -278,7 +279,7 @@ fn top(story: &Story, made: &Made) -> Markup {
     ];
     let row = |process: &Process, told: fn(f64) -> String| {
         html! { tr {
-            td { (Outside(process.name.as_str())) " " span.dim { (process.pid) } }
+            td.name { (Outside(process.name.as_str())) " " span.dim { (process.pid) } }
             td.number.nobreak { (told(process.value)) }
         } }
     };
@@ -317,7 +318,7 @@ fn related(story: &Story, made: &Made) -> Markup {
                                 td.nobreak { (human::local(other.row.started_ns, "%H:%M:%S%.3f", &made.zone)) }
                                 td { (other.kind_text()) }
                                 td.nobreak { (other.length_text()) }
-                                td { (Outside(&other.culprits_text())) }
+                                td.name { (Outside(&other.culprits_text())) }
                             }
                         }
                     }
@@ -347,10 +348,10 @@ fn captures(story: &Story, contents: &[Content]) -> Markup {
                 tbody {
                     @for (at, capture) in captures.iter().enumerate() {
                         tr {
-                            td { (Outside(&capture.name)) }
+                            td.name { (Outside(&capture.name)) }
                             td { (Outside(&capture.outcome)) }
-                            td { @if let Some(path) = &capture.path { code { (Outside(path)) } } }
-                            td { @if let Some(detail) = &capture.detail { (Outside(detail)) }
+                            td.name { @if let Some(path) = &capture.path { code { (Outside(path)) } } }
+                            td.name { @if let Some(detail) = &capture.detail { (Outside(detail)) }
                                 @if let Some(Content::Left(why)) = contents.get(at) { " " span.dim { (why) } } }
                         }
                     }

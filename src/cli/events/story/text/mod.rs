@@ -227,7 +227,7 @@ impl Page<'_> {
         for (what, command) in words::NEXT {
             let (look, command) = (self.look(), command.replace("ID", &id));
             self.lines.push(Line::from(vec![
-                Span::raw(format!("  {command:<30} ")),
+                Span::raw(format!("  {command:<32} ")),
                 Span::styled(what.to_owned(), look.dim()),
             ]));
         }
