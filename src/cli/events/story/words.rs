@@ -233,7 +233,7 @@ pub(super) fn measured(story: &Story, factor: Factor, at: usize) -> String {
     let number = human::number;
     match factor {
         Factor::Load => match (point.metrics.load_avg, point.metrics.cores) {
-            (Some(load), Some(cores)) => format!("load {}, {cores} cores", number(load)),
+            (Some(load), Some(cores)) => format!("{}/{cores} cores", number(load)),
             _ => String::new(),
         },
         Factor::Memory => format!("{:.0} % free", 100.0 - value),

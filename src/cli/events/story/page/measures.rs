@@ -77,7 +77,7 @@ const MEASURES: [Measure; 11] = [
 pub(super) struct Found {
     pub(super) plots: Vec<Plot>,
     /// Reported, and zero throughout.
-    pub(super) zero: Vec<&'static str>,
+    pub(super) zero: Vec<String>,
     /// Not reported by this source.
     pub(super) absent: Vec<&'static str>,
     /// Some columns hold more than one sample.
@@ -90,17 +90,23 @@ pub(super) fn of(story: &Story) -> Found {
     let thinned = places.windows(2).filter(|pair| pair[0].1 == pair[1].1).count() > story.points.len() / 4;
     let mut found = Found { plots: Vec::new(), zero: Vec::new(), absent: Vec::new(), thinned };
     for (title, unit, least_top, lines) in MEASURES {
-        let series = lines.iter().filter_map(|&(name, value)| {
+        let mut series = Vec::new();
+        let mut reported = false;
+        for &(name, value) in lines {
             let columns = extremes(&story.points, &places, COLUMNS, value);
-            columns.iter().any(Option::is_some).then_some(Series { name, columns })
-        });
-        let plot = Plot { title, unit, series: series.collect(), least_top };
-        if plot.series.is_empty() {
+            let most = columns.iter().flatten().map(|(_, most)| *most).reduce(f64::max);
+            reported |= most.is_some();
+            match most {
+                Some(most) if most > 0.0 => series.push(Series { name, columns }),
+                Some(_) if name.is_empty() => found.zero.push(title.to_owned()),
+                Some(_) => found.zero.push(format!("{title} ({name})")),
+                None => {}
+            }
+        }
+        if !reported {
             found.absent.push(title);
-        } else if plot.most() <= 0.0 {
-            found.zero.push(title);
-        } else {
-            found.plots.push(plot);
+        } else if !series.is_empty() {
+            found.plots.push(Plot { title, unit, series, least_top });
         }
     }
     found

@@ -40,6 +40,9 @@ pub(in crate::cli::events) fn lines(story: &Story, telling: &Telling) -> Vec<Lin
     page.lines
 }
 
+/// What a line does not begin with.
+const UNITS: [&str; 6] = ["%", "ms", "s", "min", "h", "points"];
+
 struct Page<'a> {
     lines: Vec<Line<'static>>,
     telling: &'a Telling,
@@ -214,10 +217,14 @@ impl Page<'_> {
             return;
         }
         self.title("Captured", "");
+        let look = self.look();
         for capture in &story.event.forensics {
             let more = [capture.path.as_deref(), capture.detail.as_deref()].into_iter().flatten();
             let more: String = more.map(|text| format!(", {text}")).collect();
-            self.plain(&capture.name, &format!("{}{more}", capture.outcome));
+            let text = look.text(&format!("{}: {}{more}", capture.name, capture.outcome));
+            for (at, line) in wrap(&text, self.telling.width.saturating_sub(4)).into_iter().enumerate() {
+                self.lines.push(Line::raw(format!("{}{line}", if at == 0 { "  " } else { "    " })));
+            }
         }
     }
 
@@ -241,8 +248,12 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut used = 0;
     let mut words = text.split(' ').filter(|word| !word.is_empty()).peekable();
     while let Some(word) = words.next() {
-        // A percent sign stays with its figure.
-        let glued = words.next_if(|next| next.starts_with('%')).map(|sign| format!("{word} {sign}"));
+        // A unit stays with its figure.
+        let is_figure = word.ends_with(|c: char| c.is_ascii_digit());
+        let unit = |next: &&str| {
+            is_figure && UNITS.iter().any(|unit| next.trim_end_matches(['.', ',', ')', ';']) == *unit)
+        };
+        let glued = words.next_if(unit).map(|unit| format!("{word} {unit}"));
         let word = glued.as_deref().unwrap_or(word);
         let wide = word.width();
         if used > 0 && used + 1 + wide > width {
