@@ -21,7 +21,7 @@ use crate::output::store::{Kind, QueryError, Reader, StoredEvent};
 use crate::sample::{Factor, Sample, Top};
 use crate::wire::SampleLine;
 
-use points::{Axis, Point};
+use points::{Axis, Point, scored_value};
 
 const SECOND_NS: i64 = 1_000_000_000;
 
@@ -155,17 +155,17 @@ impl Story {
             .max_by(|a, b| a.latency_ratio.total_cmp(&b.latency_ratio))
     }
 
-    /// Where a factor had the most points, and of those samples the first with the highest value. `None` where it never
-    /// scored.
+    /// Where a factor had the most points; of those samples where it is known what they were given for, and of those the
+    /// first with the highest value. `None` where it never scored.
     pub(super) fn highest(&self, factor: Factor) -> Option<usize> {
-        let rank = |at: usize| {
-            let point = &self.points[at];
-            (point.stress.get(factor), point.instant(factor).unwrap_or(0.0))
-        };
+        let points = |at: usize| self.points[at].stress.get(factor);
+        let most = (0..self.points.len()).map(points).max().filter(|&most| most > 0)?;
+        let value = |at: usize| scored_value(&self.points, at, factor).unwrap_or(-1.0);
         (0..self.points.len())
-            .rev()
-            .max_by(|&a, &b| rank(a).partial_cmp(&rank(b)).unwrap_or(std::cmp::Ordering::Equal))
-            .filter(|&at| rank(at).0 > 0)
+            .filter(|&at| points(at) == most)
+            .map(|at| (at, value(at)))
+            .reduce(|best, next| if next.1 > best.1 { next } else { best })
+            .map(|(at, _)| at)
     }
 
     /// The factors that scored, with the sample where each had the most points, by points.

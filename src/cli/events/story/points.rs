@@ -134,12 +134,12 @@ impl Axis {
     }
 
     /// The first time on it, Unix ns.
-    pub(super) fn from_ns(&self) -> i64 {
+    pub(super) fn start_ns(&self) -> i64 {
         self.stretches.first().map_or(0, |stretch| stretch.from_ns)
     }
 
     /// The last time on it, Unix ns.
-    pub(super) fn to_ns(&self) -> i64 {
+    pub(super) fn end_ns(&self) -> i64 {
         self.stretches.last().map_or(0, |stretch| stretch.to_ns)
     }
 
@@ -157,7 +157,8 @@ impl Axis {
 
     /// The part of the axis that a span of time takes; `None` where it is not on it.
     pub(super) fn part(&self, from_ns: i64, to_ns: i64) -> Option<(f64, f64)> {
-        (from_ns <= self.to_ns() && to_ns >= self.from_ns()).then(|| (self.place(from_ns), self.place(to_ns)))
+        (from_ns <= self.end_ns() && to_ns >= self.start_ns())
+            .then(|| (self.place(from_ns), self.place(to_ns)))
     }
 }
 

@@ -281,7 +281,7 @@ pub(super) fn shown(story: &Story) -> String {
     }
     let axis = &story.axis;
     if row.kind == Kind::Episode {
-        let whole = seconds(axis.to_ns().saturating_sub(axis.from_ns()));
+        let whole = seconds(axis.end_ns().saturating_sub(axis.start_ns()));
         let sparse = if story.points.iter().any(|point| point.tier == Tier::Elevated) {
             "; in ELEVATED only new peaks are kept"
         } else {
@@ -289,8 +289,8 @@ pub(super) fn shown(story: &Story) -> String {
         };
         return format!("over {whole}{sparse}");
     }
-    let before = seconds(row.started_ns.saturating_sub(axis.from_ns()));
-    let after = axis.to_ns().saturating_sub(story.end_ns());
+    let before = seconds(row.started_ns.saturating_sub(axis.start_ns()));
+    let after = axis.end_ns().saturating_sub(story.end_ns());
     if after >= 1_000_000 {
         format!("in the {before} before and {} after", seconds(after))
     } else {

@@ -65,7 +65,7 @@ const MEASURES: [Measure; 11] = [
         ],
     ),
     (
-        "Sample interval",
+        "Interval",
         "ms",
         0.0,
         &[("measured", |point| Some(point.elapsed_ms)), ("expected", |point| Some(point.expected_ms))],

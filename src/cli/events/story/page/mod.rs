@@ -269,15 +269,18 @@ fn plots(story: &Story) -> Markup {
     }
 }
 
+/// A value with its unit.
+type Told = fn(f64) -> String;
+
 fn top(story: &Story, made: &Made) -> Markup {
     let Some((time_ns, top)) = &story.top else { return html! {} };
-    let lists: [(&str, &TopList, fn(f64) -> String); 4] = [
+    let lists: [(&str, &TopList, Told); 4] = [
         ("CPU", &top.cpu, |value| format!("{:.1} %", value / 10.0)),
         ("Page-ins", &top.pageins, |value| format!("{} /s", human::number(value))),
         ("Disk", &top.diskio, human::bytes_per_s),
         ("Wakeups", &top.wakeups, |value| format!("{} /s", human::number(value))),
     ];
-    let row = |process: &Process, told: fn(f64) -> String| {
+    let row = |process: &Process, told: Told| {
         html! { tr {
             td.name { (Outside(process.name.as_str())) " " span.dim { (process.pid) } }
             td.number.nobreak { (told(process.value)) }

@@ -15,7 +15,7 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// Places (0 to 1) and labels. Of a gap the times before it began and after it ended, of an episode since it began.
 pub(super) fn ticks(story: &Story) -> Vec<(f64, String)> {
     let axis = &story.axis;
-    let (from, to) = (axis.from_ns(), axis.to_ns());
+    let (from, to) = (axis.start_ns(), axis.end_ns());
     let (began, ended) = (story.event.row.started_ns, story.end_ns());
     let gap = story.is_gap();
     let shown = to.saturating_sub(from) - if gap { ended - began } else { 0 };
@@ -76,7 +76,7 @@ pub(super) fn holes(story: &Story, top: u32, height: u32, named: bool) -> Markup
                 }
                 @if named && (own || story.holes.len() < 6) {
                     @let middle = f64::midpoint(from, to);
-                    text.hole x=(percent(middle)) y=(top.saturating_sub(5)) text-anchor=(anchor(middle)) {
+                    text class={ "hole " (hole.verdict.map_or("outage", Verdict::as_str)) } x=(percent(middle)) y=(top.saturating_sub(5)) text-anchor=(anchor(middle)) {
                         (hole.verdict.map_or("outage", Verdict::as_str)) " "
                         (human::duration(hole.to_ns.saturating_sub(hole.from_ns) as f64 / 1e9))
                         @if own && story.axis.shortened { " (drawn shorter)" }

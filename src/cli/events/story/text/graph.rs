@@ -127,11 +127,11 @@ fn scale(story: &Story, still: &[bool], count: usize, telling: &Telling) -> Stri
         let at = still.iter().position(|still| *still).unwrap_or(0);
         let cut = if axis.shortened { " (drawn shorter)" } else { "" };
         write(at, &format!("{} {name}{cut}", look.pick("↑", "^")));
-        let before = human::duration(row.started_ns.saturating_sub(axis.from_ns()) as f64 / 1e9);
+        let before = human::duration(row.started_ns.saturating_sub(axis.start_ns()) as f64 / 1e9);
         write(0, &format!("{}{before}", look.pick("−", "-")));
     } else {
-        write(0, &clock(axis.from_ns()));
-        write(count, &clock(axis.to_ns()));
+        write(0, &clock(axis.start_ns()));
+        write(count, &clock(axis.end_ns()));
     }
     line.into_iter().collect::<String>().trim_end().to_owned()
 }
