@@ -101,6 +101,7 @@ fn main() {
         source: "linux",
         socket: Default::default(),
         store: Default::default(),
+        alerts: Default::default(),
         otlp: Default::default(),
         handover_dropped: Default::default(),
         log: None,

@@ -487,7 +487,8 @@ impl Stress {
 }
 
 /// How stressed the machine is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// Below `tiers.elevated`.
     #[default]

@@ -1,6 +1,6 @@
-//! The settings: what is written (`raw`), what is valid (`keys`), what is in force ([`Loaded`]).
+//! The settings: what is written (`raw`), what is valid (`keys`, `table`), what is in force ([`Loaded`]).
 //!
-//! Every default is in [`Config::default`], every range and meaning in the table of `keys`; the reading,
+//! Every default is in `settings`, every range and meaning in `table`; the reading,
 //! `config show` and `config init` all go by that table. An option of the command line beats the environment
 //! (OpenTelemetry's variables), that beats the file, the file beats the default.
 
@@ -10,163 +10,23 @@ pub mod otlp;
 pub mod paths;
 mod raw;
 mod read;
+mod settings;
 pub mod show;
+mod table;
 mod values;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub use listen::ListenAddress;
 pub use otlp::Otlp;
 pub use paths::{Origin, Owner, Paths, PathsError};
+pub use settings::{Alerts, Config, Http, Log, Pause, Powermetrics, Retention, Ring, Tiers, default_command};
 pub use values::{
     Compression, LogFormat, LogLevel, NoSuchValue, Protocol, Scenario, SourceKind, duration_text,
 };
 
-use keys::KEYS;
-
-/// The settings in force. Ranges are those the configuration file is held to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// `[source]`, its `kind`: where readings come from. Default: powermetrics on macOS, else linux.
-    pub source: SourceKind,
-    /// `[powermetrics]`
-    pub powermetrics: Powermetrics,
-    /// `[pause]`
-    pub pause: Pause,
-    /// `[tiers]`
-    pub tiers: Tiers,
-    /// `[ring]`
-    pub ring: Ring,
-    /// `[otlp]`
-    pub otlp: Otlp,
-    /// `[http]`
-    pub http: Http,
-    /// `[retention]`
-    pub retention: Retention,
-    /// `[log]`
-    pub log: Log,
-}
-
-/// How powermetrics is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Powermetrics {
-    /// The program and its arguments, 1 to 64 of them. Default: [`default_command`].
-    pub command: Vec<String>,
-    /// How often it is to sample, 100 ms to 1 s, in whole ms. Default 100 ms.
-    pub interval: Duration,
-}
-
-/// What counts as a gap.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pause {
-    /// A sample is late whose interval is more than so many times the expected one, 1.5 to 100. Default 2.
-    pub threshold_ratio: f64,
-    /// The shortest gap, 50 ms to 60 s. Default 250 ms.
-    pub min_duration: Duration,
-}
-
-/// Where the tiers begin, and what becomes of episodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tiers {
-    /// ELEVATED from this stress score, points, 1 to 99; below `critical`. Default 15.
-    pub elevated: u8,
-    /// CRITICAL from this stress score, points, 2 to 100. Default 50.
-    pub critical: u8,
-    /// Sample time below a tier's threshold before it goes one tier down, 100 ms to 10 min. Default 5 s.
-    pub deescalation: Duration,
-    /// How often an open episode's row follows its peak, 1 s to 1 h. Default 30 s.
-    pub peak_tracking: Duration,
-    /// An episode as long as this is closed and continued as a new one, 1 min to 24 h. Default 1 h.
-    pub max_episode: Duration,
-}
-
-/// The samples held in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ring {
-    /// How far back they go, s, 5 to 300; each second costs about 32 KiB at 10 Hz. Default 30.
-    pub seconds: u32,
-}
-
-/// What is served over HTTP, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Addresses to listen on, 16 at most; none turns it off. Default 127.0.0.1:9847.
-    pub listen: Vec<ListenAddress>,
-    /// The exporter-toolkit's web configuration: TLS and users. Relative to the configuration file. Default none.
-    pub web_config: Option<PathBuf>,
-    /// The metrics name the first culprit of the last pause. Default false.
-    pub culprit_info: bool,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: vec![ListenAddress::DEFAULT], web_config: None, culprit_info: false }
-    }
-}
-
-/// How long events are kept. Pinned ones stay, with all that belongs to them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Reviewed and dismissed events, days, 1 to 3650. Default 90.
-    pub events_days: u32,
-    /// Forensics, and an event's samples away from its peak, days, 1 to 3650. Default 30.
-    pub forensics_days: u32,
-    /// The database's size, MB, 10 to 100,000. Default 500.
-    pub max_db_mb: u32,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { events_days: 90, forensics_days: 30, max_db_mb: 500 }
-    }
-}
-
-/// The daemon's own log, on standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The least important message written. Default info.
-    pub level: LogLevel,
-    /// Lines for people, or JSON. Default text.
-    pub format: LogFormat,
-}
-
-impl Default for Config {
-    /// Every default, for an ordinary user; root's differ in [`Powermetrics::command`].
-    fn default() -> Self {
-        let interval = Duration::from_millis(100);
-        Self {
-            source: SourceKind::of_system(),
-            powermetrics: Powermetrics { command: default_command(interval, false), interval },
-            pause: Pause { threshold_ratio: 2.0, min_duration: Duration::from_millis(250) },
-            tiers: Tiers {
-                elevated: 15,
-                critical: 50,
-                deescalation: Duration::from_secs(5),
-                peak_tracking: Duration::from_secs(30),
-                max_episode: Duration::from_secs(3600),
-            },
-            ring: Ring { seconds: 30 },
-            otlp: Otlp::default(),
-            http: Http::default(),
-            retention: Retention::default(),
-            log: Log { level: LogLevel::Info, format: LogFormat::Text },
-        }
-    }
-}
-
-/// The command that samples every `interval`. It ends by itself after 36,000 samples, the backstop should
-/// this program vanish without closing the pipe. All but root run it through sudo, which must not ask.
-#[must_use]
-pub fn default_command(interval: Duration, root: bool) -> Vec<String> {
-    let sudo: &[&str] = if root { &[] } else { &["/usr/bin/sudo", "-n"] };
-    let command =
-        ["/usr/bin/powermetrics", "--samplers", "cpu_power,gpu_power,thermal,tasks,disk", "-f", "plist"];
-    let interval_ms = interval.as_millis().to_string();
-    let rest = ["-i", interval_ms.as_str(), "-n", "36000"];
-    sudo.iter().chain(&command).chain(&rest).map(|&word| word.to_owned()).collect()
-}
+use table::KEYS;
 
 /// What the command line says about settings that are in the file too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Problem;
-use super::keys::KEYS;
+use super::table::KEYS;
 use super::values::clipped;
 
 /// The largest configuration file, bytes. A real one has a hundredth of that.

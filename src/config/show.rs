@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::keys::KEYS;
+use super::table::KEYS;
 use super::{Config, Loaded, Origin, Paths, default_command, printable};
 
 /// Comments stand in one column unless a value is longer than this.

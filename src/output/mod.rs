@@ -1,5 +1,6 @@
 //! Outputs: what leaves the daemon.
 
+pub mod alert;
 pub mod http;
 pub mod metrics;
 pub mod otlp;

@@ -17,7 +17,7 @@ use opentelemetry_otlp::{
 use toml::de::DeValue;
 
 use super::{Endpoint, Otlp, TIMEOUT, headers};
-use crate::config::keys::KEYS;
+use crate::config::table::KEYS;
 use crate::config::values::quoted;
 use crate::config::{Loaded, Origin, Problem};
 

@@ -24,6 +24,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use totals::{Last, Measured, Restart, Totals};
 
+use super::alert::AlertStats;
 use super::otlp::OtlpStats;
 use super::socket::SocketStats;
 use super::store::StoreStats;
@@ -100,6 +101,8 @@ pub struct Peers {
     pub socket: Arc<SocketStats>,
     /// The store's.
     pub store: Arc<StoreStats>,
+    /// The alerts'.
+    pub alerts: Arc<AlertStats>,
     /// The OTLP exporter's.
     pub otlp: Arc<OtlpStats>,
     /// What the full hand-over to the outputs dropped.

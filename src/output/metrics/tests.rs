@@ -133,6 +133,7 @@ fn scrape() -> (Feed, Metrics) {
         source: "simulate",
         socket: Arc::default(),
         store: Arc::default(),
+        alerts: Arc::default(),
         otlp: Arc::default(),
         handover_dropped: Arc::default(),
         log: None,
