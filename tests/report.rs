@@ -1,6 +1,7 @@
-//! `events report` in headless Chromium: the page loads and asks for nothing, says nothing on the console, and fits.
+//! `events report` in headless Chromium: the page loads and asks for nothing, says nothing on the console, and fits; and
+//! `events show` in a terminal.
 //!
-//! Where Chromium is missing the tests say that they were passed over; with PAUSE_MONITOR_REQUIRE_PEERS=1 they fail.
+//! Where Chromium is missing its tests say that they were passed over; with PAUSE_MONITOR_REQUIRE_PEERS=1 they fail.
 
 #![allow(clippy::unwrap_used)]
 
@@ -161,4 +162,56 @@ fn the_report_is_its_owners_alone_and_no_file_is_written_over() {
     assert_eq!(run.code, 1);
     assert_eq!(run.stderr, "pause-monitor: no event has the number 99: `pause-monitor events` lists them\n");
     assert!(!missing.exists(), "nothing is left behind");
+}
+
+/// Runs the program in a terminal of 60 columns, and gives what it wrote there.
+#[cfg(target_os = "linux")]
+fn in_terminal(script: &Path, program: &Program, words: &str, variables: &[(&str, &str)]) -> String {
+    let line = format!("stty cols 60; {} {words}; echo \"exit $?\"", env!("CARGO_BIN_EXE_pause-monitor"));
+    let output = Command::new(script)
+        .args(["-qec", &line, "/dev/null"])
+        .env_clear()
+        .envs([("HOME", program.home().as_os_str()), ("PATH", std::ffi::OsStr::new("/usr/bin:/bin"))])
+        .envs([("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("SHELL", "/bin/sh")])
+        .envs(variables.iter().copied())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The text without its colours.
+#[cfg(target_os = "linux")]
+fn bare(text: &str) -> String {
+    let parts = text.split("\u{1b}[").enumerate();
+    parts.map(|(at, part)| if at == 0 { part } else { part.split_once('m').unwrap().1 }).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_story_is_as_wide_as_its_terminal_and_coloured_there_alone() {
+    let Some(script) = peer(&["script"], "bsdutils") else { return };
+    let program = frozen();
+    let story = in_terminal(&script, &program, "events show 2", &[]);
+    assert!(story.contains("\u{1b}[38;5;203m") && story.contains("exit 0"), "{story}");
+    for line in bare(&story).lines() {
+        assert!(line.chars().count() <= 60, "{line}");
+    }
+    assert!(bare(&story).lines().any(|line| line.chars().count() > 55), "the width is made use of: {story}");
+    let plain = in_terminal(&script, &program, "events show 2", &[("NO_COLOR", "1")]);
+    assert!(!plain.contains('\u{1b}') && plain.trim_end() == bare(&story).trim_end(), "{plain}");
+    let piped = program.run(&["events", "show", "2"]).stdout;
+    assert!(!piped.contains('\u{1b}') && piped.lines().any(|line| line.chars().count() == 80), "{piped}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_page_is_not_thrown_at_a_terminal() {
+    let Some(script) = peer(&["script"], "bsdutils") else { return };
+    let said = in_terminal(&script, &frozen(), "events report 2", &[]);
+    assert!(
+        said.contains("a page is not for a terminal: name a file, as in -o pause-monitor-event-2.html"),
+        "{said}"
+    );
+    assert!(said.contains("exit 2") && !said.contains("<html"), "{said}");
 }
