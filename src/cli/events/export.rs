@@ -1,12 +1,9 @@
 //! `events export ID`: an event as a file that `analyze`, `replay:` and `tui --replay` read.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::cli::{Context, Exit, output};
@@ -28,15 +25,7 @@ pub(super) fn run(id: EventId, file: Option<&Path>, context: &Context) -> anyhow
     let samples = reader.samples(id)?;
     match file {
         None => output::print(|out| write(&event, samples, out))?,
-        Some(file) => {
-            // Names of processes are in it: it is its owner's alone. A file that is there is somebody's.
-            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-            let made = made.with_context(|| format!("can't make {}", file.display()))?;
-            let mut out = BufWriter::new(made);
-            write(&event, samples, &mut out)
-                .and_then(|()| out.flush())
-                .with_context(|| format!("can't write {}", file.display()))?;
-        }
+        Some(file) => output::make_file(file, |out| write(&event, samples, out))?,
     }
     Ok(Exit::Done.into())
 }
