@@ -102,6 +102,7 @@ fn main() {
         socket: Default::default(),
         store: Default::default(),
         otlp: Default::default(),
+        hooks: Default::default(),
         handover_dropped: Default::default(),
         log: None,
         culprit_info: false,

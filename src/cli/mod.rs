@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod events;
 mod exit;
 pub mod history;
+pub mod hooks;
 pub mod output;
 pub mod prune;
 pub mod simulate;
@@ -47,6 +48,7 @@ Examples:
   pause-monitor history --days 7      pauses and time in each tier, by day
   pause-monitor stream | jq           what the daemon sees, live
   pause-monitor analyze FILE          what happened in a recording
+  pause-monitor hooks test NAME       does this hook work?
   pause-monitor config init           write a commented configuration file
   pause-monitor config check          is it right?
   pause-monitor config show           what is in force, and where each value comes from
@@ -97,6 +99,7 @@ enum Command {
     Analyze(analyze::Args),
     Simulate(simulate::Args),
     Prune(prune::Args),
+    Hooks(hooks::Args),
     /// Show, check or write the configuration
     Config(config::Args),
     /// Print a completion script for a shell
@@ -118,6 +121,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(Exit::Done.into())
         }
         Command::Prune(args) => prune::run(args, &context),
+        Command::Hooks(args) => hooks::run(args, &context),
         Command::Config(args) => config::run(args, &context),
         Command::Completions(args) => completions::run(args, &context),
     }

@@ -191,6 +191,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         socket: socket.clients().stats(),
         store: store.stats(),
         otlp: Arc::clone(&outbox.stats),
+        hooks: Arc::default(),
         handover_dropped: inlet.dropped_counter(),
         log: Some(run.log_dropped.clone()),
         culprit_info: config.http.culprit_info,

@@ -24,6 +24,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use totals::{Last, Measured, Restart, Totals};
 
+use super::alert::hook::HookStats;
 use super::otlp::OtlpStats;
 use super::socket::SocketStats;
 use super::store::StoreStats;
@@ -102,6 +103,8 @@ pub struct Peers {
     pub store: Arc<StoreStats>,
     /// The OTLP exporter's.
     pub otlp: Arc<OtlpStats>,
+    /// The runs of hooks.
+    pub hooks: Arc<HookStats>,
     /// What the full hand-over to the outputs dropped.
     pub handover_dropped: Arc<AtomicU64>,
     /// The log's dropped lines; `None` without a log of our own.

@@ -134,6 +134,7 @@ fn scrape() -> (Feed, Metrics) {
         socket: Arc::default(),
         store: Arc::default(),
         otlp: Arc::default(),
+        hooks: Arc::default(),
         handover_dropped: Arc::default(),
         log: None,
         culprit_info: false,
