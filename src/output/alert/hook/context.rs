@@ -52,7 +52,8 @@ impl HookContext {
             ],
             run_as: paths.owner.map(|owner| RunAs { owner, groups: groups(name, owner.gid) }),
             as_root: paths.root && paths.owner.is_none(),
-            config_file: paths.config_file.clone(),
+            config_file: std::path::absolute(&paths.config_file)
+                .unwrap_or_else(|_| paths.config_file.clone()),
         }
     }
 }
