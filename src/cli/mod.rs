@@ -10,6 +10,7 @@ pub mod events;
 mod exit;
 pub mod history;
 pub mod hooks;
+pub mod notify;
 pub mod output;
 pub mod prune;
 pub mod simulate;
@@ -49,6 +50,7 @@ Examples:
   pause-monitor stream | jq           what the daemon sees, live
   pause-monitor analyze FILE          what happened in a recording
   pause-monitor hooks test NAME       does this hook work?
+  pause-monitor notify-test           does a notification come through?
   pause-monitor config init           write a commented configuration file
   pause-monitor config check          is it right?
   pause-monitor config show           what is in force, and where each value comes from
@@ -100,6 +102,10 @@ enum Command {
     Simulate(simulate::Args),
     Prune(prune::Args),
     Hooks(hooks::Args),
+    NotifyTest(notify::Args),
+    /// Show one notification, which comes as JSON on standard input
+    #[command(name = crate::output::alert::COMMAND, hide = true)]
+    NotifyHelper,
     /// Show, check or write the configuration
     Config(config::Args),
     /// Print a completion script for a shell
@@ -122,6 +128,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Prune(args) => prune::run(args, &context),
         Command::Hooks(args) => hooks::run(args, &context),
+        Command::NotifyTest(args) => notify::test(args, &context),
+        Command::NotifyHelper => notify::helper(),
         Command::Config(args) => config::run(args, &context),
         Command::Completions(args) => completions::run(args, &context),
     }

@@ -4,23 +4,20 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
-use crate::event::{EventId, Gap, Notice, Verdict};
+use crate::clock;
+use crate::config::Config;
+use crate::event::{Notice, Verdict};
+use crate::output::alert::{Alert, Alerts, Record, Watch};
 use crate::output::metrics::Metrics;
 use crate::output::socket::{Kind, Socket};
 use crate::output::store::{Recorder, Recovered, Store, Write};
 use crate::sample::{Reject, Sample, SourceInfo};
 use crate::wire::{self, Hello, Message, SourceLine, Thresholds};
 
-/// How long an announcement waits for its event's commit; then it goes ahead and says so.
-const COMMIT: Duration = Duration::from_secs(1);
-/// Announcements that wait at once; more go ahead at once.
-const ANNOUNCEMENTS: usize = 64;
 /// Rejected documents are logged at most so often; those in between are counted.
 const REJECTS_EVERY: Duration = Duration::from_secs(60);
 
@@ -47,7 +44,10 @@ pub struct Hub {
     identity: Identity,
     recorder: Recorder,
     writes: Vec<Write>,
-    announcing: JoinSet<()>,
+    watch: Watch,
+    alerts: Alerts,
+    /// What the watch has to tell: emptied at once.
+    telling: Vec<Alert>,
     commands: std::sync::mpsc::SyncSender<Command>,
     metrics: Metrics,
     /// The database was opened, and what it held is known.
@@ -66,28 +66,45 @@ struct Rejects {
     told: Option<Instant>,
 }
 
+/// What the hub is put together from.
+pub struct Parts {
+    /// What the sampling thread hands over.
+    pub inlet: Inlet,
+    /// The Unix socket.
+    pub socket: Socket,
+    /// The event store.
+    pub store: Store,
+    /// Turns what happens into writes to the store.
+    pub recorder: Recorder,
+    /// Turns what happens into alerts.
+    pub watch: Watch,
+    /// Where alerts go.
+    pub alerts: Alerts,
+    /// What the daemon says of itself.
+    pub identity: Identity,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
 impl Hub {
     /// Puts the outputs together. `recovered`: what opening the store brought to light, where it is open.
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
     pub fn new(
-        inlet: Inlet,
-        socket: Socket,
-        store: Store,
-        recorder: Recorder,
-        identity: Identity,
+        parts: Parts,
         commands: std::sync::mpsc::SyncSender<Command>,
-        metrics: Metrics,
         recovered: Option<Recovered>,
     ) -> Self {
+        let Parts { inlet, socket, store, recorder, watch, alerts, identity, metrics } = parts;
         let mut hub = Self {
             inlet,
             socket,
             store,
             identity,
             recorder,
+            watch,
+            alerts,
+            telling: Vec::new(),
             writes: Vec::new(),
-            announcing: JoinSet::new(),
             commands,
             metrics,
             recovered: false,
@@ -107,9 +124,12 @@ impl Hub {
         &self.metrics
     }
 
-    /// New thresholds: told in every hello from here on.
-    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+    /// Other settings: thresholds are told in every hello from here on. False where the alerts are not taken.
+    #[must_use]
+    pub fn configure(&mut self, thresholds: Thresholds, config: &Config) -> bool {
         self.identity.thresholds = thresholds;
+        self.watch.set_critical_min(config.alerts.critical_min_duration);
+        self.alerts.configure(config.alerts.clone(), config.hooks.clone())
     }
 
     /// Serves until dropped; cancelled between two turns it loses nothing.
@@ -127,7 +147,6 @@ impl Hub {
                         self.recorder.flush(&mut self.writes);
                         self.write();
                     }
-                    while self.announcing.try_join_next().is_some() {}
                 }
                 stream = self.socket.accept() => {
                     let hello = self.hello();
@@ -166,19 +185,17 @@ impl Hub {
         dealt == QUEUE
     }
 
-    /// The last of it: what is left goes out, and whoever waits for a commit is given a moment.
-    pub async fn finish(&mut self) {
+    /// The last of it: what is left goes out.
+    pub fn finish(&mut self) {
         while self.drain() {}
         self.tell_rejects(true);
         self.recorder.flush(&mut self.writes);
         self.write();
-        let announcing = async { while self.announcing.join_next().await.is_some() {} };
-        let _ = timeout(COMMIT / 2, announcing).await;
     }
 
-    /// Lets go of socket and store.
-    pub fn into_parts(self) -> (Socket, Store) {
-        (self.socket, self.store)
+    /// Lets go of socket, store and alerts.
+    pub fn into_parts(self) -> (Socket, Store, Alerts) {
+        (self.socket, self.store, self.alerts)
     }
 
     fn sample(&mut self, sample: &Sample) {
@@ -192,6 +209,8 @@ impl Hub {
         }
         self.send(Kind::Sample, &Message::Sample(Box::new(sample.into())));
         self.recorder.sample(sample, &mut self.writes);
+        self.watch.sample(sample, clock::awake_ns(), &mut self.telling);
+        self.tell();
         self.write();
     }
 
@@ -210,30 +229,41 @@ impl Hub {
             Notice::Gap(gap) => self.send(Kind::Event, &Message::Gap(gap.into())),
             Notice::EpisodeOpened(_) | Notice::EpisodeChanged(_) | Notice::EpisodeClosed(_) => {}
         }
-        self.recorder.notice(notice, &mut self.writes);
-        if let Notice::Gap(gap) = notice {
-            self.announce(gap);
+        if let Notice::Gap(gap) = notice
+            && gap.verdict == Verdict::Sleep
+        {
+            tracing::info!("slept for {:.0} s", gap.duration_ns as f64 / 1e9);
         }
+        self.recorder.notice(notice, &mut self.writes);
+        let event = match notice {
+            Notice::Tier(change) => Some(change.episode),
+            Notice::Gap(gap) => gap.id,
+            Notice::EpisodeOpened(episode)
+            | Notice::EpisodeChanged(episode)
+            | Notice::EpisodeClosed(episode) => Some(episode.id),
+        };
+        let incident = event.and_then(|event| self.recorder.incident(event));
+        self.watch.notice(notice, incident, &mut self.telling);
+        self.tell();
         self.write();
     }
 
-    /// A gap is announced once its event is on record, or the disk has not answered within a second.
-    fn announce(&mut self, gap: &Gap) {
-        let line = describe(gap);
-        let at =
-            self.writes.iter().position(|write| matches!(write, Write::Event(row) if Some(row.id) == gap.id));
-        let Some(at) = at else {
-            tracing::info!("{line}");
-            return;
-        };
-        let Write::Event(row) = self.writes.remove(at) else { return };
-        let committed = self.store.announce(*row).ok().filter(|_| self.announcing.len() < ANNOUNCEMENTS);
-        self.announcing.spawn(async move {
-            match await_commit(committed).await {
-                Some(id) => tracing::info!(event = id, stored = true, "{line}"),
-                None => tracing::warn!(stored = false, "{line}; the disk has not taken it yet"),
-            }
-        });
+    /// Hands the alerts over, each with the commit of its event.
+    fn tell(&mut self) {
+        let mut announced = None;
+        for alert in std::mem::take(&mut self.telling) {
+            let record = match alert.id {
+                None => Record::None,
+                id if id == announced => Record::AsBefore,
+                Some(event) => match self.recorder.take_row(event, &mut self.writes) {
+                    Some(row) => self.store.announce(row).map_or(Record::Refused, Record::Pending),
+                    // It was written before, and nothing about it has changed since.
+                    None => Record::Stored,
+                },
+            };
+            announced = alert.id;
+            self.alerts.tell(alert, record);
+        }
     }
 
     fn source(&mut self, time_ns: i64, state: SourceState, info: &SourceInfo, detail: Option<&str>) {
@@ -244,6 +274,15 @@ impl Hub {
             SourceState::Restarting => tracing::warn!("the source {name} is started again{why}"),
             SourceState::Down => tracing::error!("the source {name} is down{why}"),
         }
+        let now_ns = clock::awake_ns();
+        match state {
+            SourceState::Up => self.watch.source_up(),
+            SourceState::Restarting => {
+                self.watch.source_restarting(now_ns, time_ns, detail, &mut self.telling);
+            }
+            SourceState::Down => self.watch.source_down(now_ns, time_ns, detail, &mut self.telling),
+        }
+        self.tell();
         self.send(
             Kind::Event,
             &Message::Source(SourceLine {
@@ -287,12 +326,9 @@ impl Hub {
             tracing::info!("the last run left {} open: closed as interrupted", recovered.interrupted);
         }
         for outage in &recovered.outages {
-            tracing::warn!(
-                event = outage.id,
-                "the machine went down without a word at {}: recorded as an outage",
-                wire::rfc3339(outage.started_ns)
-            );
+            self.watch.outage(outage, &mut self.telling);
         }
+        self.tell();
     }
 
     /// Encodes a message once and sends it to all.
@@ -324,64 +360,5 @@ impl Hub {
         };
         wire::encode(&Message::Hello(hello), &mut line);
         line
-    }
-}
-
-/// The id an event was stored under; `None` where the disk does not answer within a second.
-async fn await_commit(committed: Option<oneshot::Receiver<EventId>>) -> Option<EventId> {
-    timeout(COMMIT, committed?).await.ok()?.ok()
-}
-
-/// A gap in a line for a person.
-fn describe(gap: &Gap) -> String {
-    let seconds = gap.duration_ns as f64 / 1e9;
-    let doubt = if gap.certain { "" } else { " (not certain)" };
-    let culprit = match gap.culprits.first() {
-        Some(first) => format!(", built up by {}", first.name.printable()),
-        None => String::new(),
-    };
-    match gap.verdict {
-        Verdict::Pause => format!("pause of {seconds:.2} s{doubt}{culprit}"),
-        Verdict::Stall => format!("stall of {seconds:.2} s: the sampler stood still{culprit}"),
-        Verdict::Starved => format!("starved for {seconds:.2} s: only this program stood still"),
-        Verdict::Sleep => format!("slept for {seconds:.0} s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gap_is_described_in_a_line() {
-        let gap = Gap {
-            id: Some(1),
-            verdict: Verdict::Pause,
-            certain: false,
-            started_ns: 0,
-            ended_ns: 1_520_000_000,
-            duration_ns: 1_520_000_000,
-            asleep_ns: 0,
-            seq: None,
-            episode: None,
-            stress: crate::sample::Stress::default(),
-            tier: crate::sample::Tier::Sentinel,
-            culprits: Vec::new(),
-        };
-        assert_eq!(describe(&gap), "pause of 1.52 s (not certain)");
-    }
-
-    #[test]
-    fn an_announcement_waits_a_second_for_the_disk_and_no_longer() {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let (answer, committed) = oneshot::channel();
-            answer.send(7).unwrap();
-            assert_eq!(await_commit(Some(committed)).await, Some(7));
-            let (_silent, committed) = oneshot::channel();
-            assert_eq!(await_commit(Some(committed)).await, None, "the disk hangs");
-            assert_eq!(await_commit(None).await, None);
-        });
     }
 }

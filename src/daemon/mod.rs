@@ -20,6 +20,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
+use crate::output::alert::{self, Alerts, Desktop, HookContext, Watch};
 use crate::output::http::{Http, HttpError};
 use crate::output::metrics::{self, Peers};
 use crate::output::otlp::{Exporter, Machine, OtlpError, Running};
@@ -29,17 +30,16 @@ use crate::source::host;
 use crate::source::replay::Speed;
 use crate::wire;
 
-use hub::{Hub, Identity};
+use hub::{Hub, Identity, Parts};
 use lock::{Lock, LockError};
 use sampling::{CantStart, Command, Plan, Sampling};
 
-/// How long each stage of the shutdown may take. With half a second for announcements and the log's second at most they
-/// are less than 5 s.
+/// How long each stage of the shutdown may take. With the log's second at most they are less than 5 s.
 const SAMPLING_ENDS: Duration = Duration::from_millis(1_500);
 const CLIENTS_END: Duration = Duration::from_millis(200);
 const STORE_ENDS: Duration = Duration::from_millis(1_300);
-/// Spans have what the stages before them left of this, but at least the second.
-const SPANS_END: (Duration, Duration) = (Duration::from_millis(2_400), Duration::from_millis(400));
+/// Spans and alerts have what the stages before them left of this, but at least the second.
+const OUTSIDE_ENDS: (Duration, Duration) = (Duration::from_millis(2_400), Duration::from_millis(900));
 /// How long reading the configuration again may take: the outputs wait for it.
 const RELOAD: Duration = Duration::from_millis(500);
 /// A source that takes longer than this to start is told of.
@@ -182,6 +182,16 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let spans = exporter.map(|exporter| exporter.start(store.marker(), &outbox));
     hand_over(&run.paths, &socket);
 
+    let alerts = Alerts::start(alert::Options {
+        host: machine.name.clone(),
+        source: config.source.as_str(),
+        alerts: config.alerts.clone(),
+        desktop: Desktop::new(run.paths.owner).map_err(system("this program's own path"))?,
+        hooks: config.hooks.clone(),
+        hook_context: HookContext::new(&run.paths),
+    })
+    .map_err(system("the alerts can't start"))?;
+
     let settings = settings(config);
     let engine = Engine::new(settings, opened.next_event_id);
     let (outlet, inlet) = handover::channel();
@@ -190,8 +200,8 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         source: config.source.as_str(),
         socket: socket.clients().stats(),
         store: store.stats(),
+        alerts: alerts.stats(),
         otlp: Arc::clone(&outbox.stats),
-        hooks: Arc::default(),
         handover_dropped: inlet.dropped_counter(),
         log: Some(run.log_dropped.clone()),
         culprit_info: config.http.culprit_info,
@@ -209,8 +219,17 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         thresholds: thresholds(&settings),
     };
     let recorder = Recorder::new(Duration::from_secs(u64::from(config.ring.seconds)), random_incident);
-    let mut hub =
-        Hub::new(inlet, socket, store, recorder, identity, commands.clone(), metrics, opened.recovered);
+    let parts = Parts {
+        inlet,
+        socket,
+        store,
+        recorder,
+        watch: Watch::new(identity.source, config.alerts.critical_min_duration, random_incident),
+        alerts,
+        identity,
+        metrics,
+    };
+    let mut hub = Hub::new(parts, commands.clone(), opened.recovered);
 
     let outcome = match start(&mut sampling, &mut signals, &mut hub).await {
         Started::Stopped(why) => Ok(why),
@@ -347,10 +366,14 @@ async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender
                 hub.metrics().reloaded(false);
                 return;
             }
-            hub.set_thresholds(thresholds(&settings));
-            hub.metrics().reloaded(true);
+            let taken = hub.configure(thresholds(&settings), &loaded.config);
+            hub.metrics().reloaded(taken);
+            if !taken {
+                tracing::error!("the configuration was read again, but the alerts' thread does not take it");
+                return;
+            }
             tracing::info!(
-                "the configuration was read again: thresholds hold from the next sample on, all else from the next start"
+                "the configuration was read again: thresholds, alerts and hooks hold from now on, all else from the next start"
             );
         }
         Err(errors) => {
@@ -389,15 +412,16 @@ async fn stop(
         if !ended {
             tracing::warn!("the sampling thread hangs in its source and is left behind");
         }
-        hub.finish().await;
-        let (mut socket, store) = hub.into_parts();
+        hub.finish();
+        let (mut socket, store, alerts) = hub.into_parts();
         let clients = std::mem::take(socket.clients());
+        let left = OUTSIDE_ENDS.0.saturating_sub(began.elapsed()).max(OUTSIDE_ENDS.1);
         let spans = async {
             if let Some(spans) = spans {
-                spans.finish(SPANS_END.0.saturating_sub(began.elapsed()).max(SPANS_END.1)).await;
+                spans.finish(left).await;
             }
         };
-        tokio::join!(clients.close(CLIENTS_END), spans);
+        tokio::join!(clients.close(CLIENTS_END), spans, alerts.finish(left));
         drop(socket);
         let written = tokio::task::spawn_blocking(move || store.shutdown(reason, STORE_ENDS)).await;
         if !written.unwrap_or(false) {

@@ -82,7 +82,8 @@ impl Open {
         notices.push(Notice::EpisodeChanged(self.episode.clone()));
     }
 
-    /// Takes a sample into it: the peak is kept, and written at once on a higher tier, else now and then.
+    /// Takes a sample into it: the peak is kept, and written at once on a higher tier or when somebody
+    /// is to blame at last, else now and then.
     pub fn step(
         &mut self,
         at_ns: u64,
@@ -99,13 +100,15 @@ impl Open {
         let again = score == peak_score
             && self.episode.peak.culprits.is_empty()
             && at_ns.saturating_sub(self.blamed_ns) >= BLAME_AGAIN_NS;
+        let mut named = false;
         if score > peak_score || again {
             self.blamed_ns = at_ns;
             self.episode.peak = peak(sample, highest, ring);
+            named = again && !self.episode.peak.culprits.is_empty();
         }
         self.episode.peak.tier = highest;
         let risen = self.episode.peak.stress.total() > self.written_score;
-        if higher || (risen && at_ns.saturating_sub(self.written_ns) >= rules.peak_tracking_ns) {
+        if higher || named || (risen && at_ns.saturating_sub(self.written_ns) >= rules.peak_tracking_ns) {
             self.written_ns = at_ns;
             self.written_score = self.episode.peak.stress.total();
             notices.push(Notice::EpisodeChanged(self.episode.clone()));

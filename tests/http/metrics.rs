@@ -58,7 +58,7 @@ fn a_replayed_recording_gives_exactly_these_metrics() {
             let (reader, mut writer) = std::io::pipe().unwrap();
             let daemon = Daemon::start_with(
                 program,
-                "",
+                "[alerts]\npause_detected = false\ncritical_entered = false\n",
                 &["--source", "replay:-", "--speed", "max"],
                 Stdio::from(reader),
             );

@@ -8,12 +8,11 @@ use crate::program::Program;
 use crate::server::{Server, address};
 
 /// Metrics that have no series here, and so leave their expressions empty. Each is checked to have none.
-pub(crate) const WITHOUT_SERIES: [(&str, &str); 4] = [
+pub(crate) const WITHOUT_SERIES: [(&str, &str); 3] = [
     (
         "pause_monitor_sampler_cpu_seconds_total",
         "powermetrics' own row in its list of tasks; a simulated one does not list itself",
     ),
-    ("pause_monitor_notifications_total", "the daemon sends no notifications yet"),
     ("pause_monitor_hook_runs_total", "the daemon runs no hooks yet"),
     ("pause_monitor_forensics_captures_total", "the daemon captures nothing yet"),
 ];

@@ -45,6 +45,8 @@ impl Program {
             .args(any_port(arguments))
             .env_clear()
             .env("HOME", self.home())
+            // No desktop of whoever runs the tests: nothing pops up on it.
+            .env("XDG_RUNTIME_DIR", self.home())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.home())
             .stdin(Stdio::null());

@@ -17,8 +17,10 @@ fn an_episode_opens_with_its_first_sample_and_closes_when_the_machine_is_calm() 
     world.live(15_000);
     let episodes = world.episodes();
     let kinds: Vec<_> = episodes.iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds, ["opened", "closed"]);
-    let (_, closed) = episodes[1];
+    assert_eq!(kinds, ["opened", "changed", "closed"]);
+    let (_, named) = episodes[1];
+    assert_eq!(named.peak.culprits[0].name, Name::new("mds_stores"), "told at once: nobody stood out before");
+    let (_, closed) = episodes[2];
     assert_eq!((closed.id, closed.continued), (1, false));
     assert_eq!(closed.peak.stress.get(Factor::Pageins), 30);
     assert_eq!(closed.peak.tier, Tier::Elevated);

@@ -150,7 +150,11 @@ impl Collector {
         );
         const DROPPED: Family = Family::counter(
             "pause_monitor_output_messages_dropped_total",
-            "What a full queue dropped: handover (to the outputs), heartbeat (to the sampling thread), store, log.",
+            "What a full queue dropped: alerts, handover (to the outputs), heartbeat (to the sampling thread), log, store.",
+        );
+        const NOTIFICATIONS: Family = Family::counter(
+            "pause_monitor_notifications_total",
+            "Desktop notifications: taken by the service (ok), refused, unanswered, or held back by the cooldown.",
         );
         const STORED: Family =
             Family::counter("pause_monitor_events_stored_total", "Events committed to the store.");
@@ -176,7 +180,7 @@ impl Collector {
             "pause_monitor_hook_runs_total",
             "Runs of the user's hooks, by what came of them; held_back: by the hook's cooldown, dropped: its queue was full.",
         );
-        let Peers { socket, store, otlp, hooks, handover_dropped, log, .. } = &*self.peers;
+        let Peers { socket, store, alerts, otlp, handover_dropped, log, .. } = &*self.peers;
         out.value(CLIENTS, socket.clients.load(Relaxed) as f64);
         out.value(SOCKET_DROPPED, loaded(&socket.dropped));
         let log_dropped = log.as_ref().map_or(0, |log| log.dropped_lines()) as f64;
@@ -184,11 +188,18 @@ impl Collector {
             DROPPED,
             "output",
             [
+                ("alerts", loaded(&alerts.dropped)),
                 ("handover", loaded(handover_dropped)),
                 ("heartbeat", count(totals.beats_dropped)),
                 ("log", log_dropped),
                 ("store", loaded(&store.dropped)),
             ],
+        );
+        let notifications = alerts.notifications.all();
+        out.by_two(
+            NOTIFICATIONS,
+            ["kind", "outcome"],
+            notifications.map(|(kind, outcome, number)| ([kind.as_str(), outcome], count(number))),
         );
         out.value(STORED, loaded(&store.events_stored));
         out.value(STORE_ERRORS, loaded(&store.errors));
@@ -198,7 +209,7 @@ impl Collector {
         out.value(REJECTED, loaded(&otlp.spans_rejected));
         out.value(FAILURES, loaded(&otlp.export_failures));
         out.value(OUTBOX, loaded(&otlp.outbox_spans));
-        let runs = hooks.runs();
+        let runs = alerts.hooks.runs();
         out.by_two(
             HOOKS,
             ["hook", "outcome"],

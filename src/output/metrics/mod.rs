@@ -24,7 +24,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use totals::{Last, Measured, Restart, Totals};
 
-use super::alert::hook::HookStats;
+use super::alert::AlertStats;
 use super::otlp::OtlpStats;
 use super::socket::SocketStats;
 use super::store::StoreStats;
@@ -101,10 +101,10 @@ pub struct Peers {
     pub socket: Arc<SocketStats>,
     /// The store's.
     pub store: Arc<StoreStats>,
+    /// The alerts'.
+    pub alerts: Arc<AlertStats>,
     /// The OTLP exporter's.
     pub otlp: Arc<OtlpStats>,
-    /// The runs of hooks.
-    pub hooks: Arc<HookStats>,
     /// What the full hand-over to the outputs dropped.
     pub handover_dropped: Arc<AtomicU64>,
     /// The log's dropped lines; `None` without a log of our own.

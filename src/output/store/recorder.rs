@@ -66,6 +66,8 @@ impl Ring {
 struct Open {
     id: EventId,
     incident: Incident,
+    /// As it was last told of.
+    episode: Episode,
     started_ns: i64,
     /// The opening sample's time, Unix ns.
     opened_ns: i64,
@@ -165,6 +167,23 @@ impl Recorder {
         self.incidents.iter().find(|(id, _)| *id == event).map(|(_, incident)| *incident)
     }
 
+    /// The row of an event as it stands, to be announced: taken out of what is about to be written, else that of the
+    /// open episode; `None` of an event that is neither.
+    #[must_use]
+    pub fn take_row(&self, event: EventId, writes: &mut Vec<Write>) -> Option<EventRow> {
+        let at = writes.iter().rposition(|write| matches!(write, Write::Event(row) if row.id == event));
+        let written = at.and_then(|at| match writes.remove(at) {
+            Write::Event(row) => Some(*row),
+            _ => None,
+        });
+        written.or_else(|| {
+            let open = self.open.as_ref().filter(|open| open.id == event)?;
+            let last_seen_ns = self.ring.samples.back().map_or(open.started_ns, |sample| sample.time_ns);
+            let (tiers, steps) = (open.tiers(), open.steps.clone());
+            Some(EventRow::from_episode(&open.episode, open.incident, last_seen_ns, tiers, steps))
+        })
+    }
+
     /// Takes a sample.
     pub fn sample(&mut self, sample: &Sample, out: &mut Vec<Write>) {
         self.ring.push(sample);
@@ -219,6 +238,7 @@ impl Recorder {
         let last = self.ring.samples.back();
         let mut open = Open {
             id: episode.id,
+            episode: episode.clone(),
             incident,
             started_ns: episode.started_ns,
             opened_ns: last.map_or(episode.started_ns, |sample| sample.time_ns),
@@ -248,6 +268,7 @@ impl Recorder {
         let last_seen_ns = self.ring.samples.back().map_or(episode.started_ns, |sample| sample.time_ns);
         let Some(open) = &mut self.open else { return };
         open.started_ns = episode.started_ns;
+        open.episode.clone_from(episode);
         let row =
             EventRow::from_episode(episode, open.incident, last_seen_ns, open.tiers(), open.steps.clone());
         out.push(Write::Event(Box::new(row)));
