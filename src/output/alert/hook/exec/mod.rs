@@ -26,6 +26,8 @@ use tail::Tail;
 
 /// What a program may print, bytes; then its output is closed.
 const PRINTED: u64 = 64 << 20;
+/// The longest value of a variable, characters.
+const VARIABLE: usize = 4_096;
 /// How long the end of a process that was killed is waited for.
 const KILLED: Duration = Duration::from_secs(2);
 
@@ -165,6 +167,7 @@ fn variables(payload: &Payload) -> Vec<(&'static str, String)> {
         ("PAUSE_MONITOR_INCIDENT", payload.incident.clone()),
         ("PAUSE_MONITOR_HOST", payload.host.clone()),
     ];
-    // A variable can't hold a NUL.
-    variables.map(|(name, value)| (name, crate::sample::printable(&value))).into()
+    // A variable can't hold a NUL, nor be of any length.
+    let held = |value: String| crate::sample::printable(&value.chars().take(VARIABLE).collect::<String>());
+    variables.map(|(name, value)| (name, held(value))).into()
 }

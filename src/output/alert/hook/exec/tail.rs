@@ -63,7 +63,7 @@ mod tests {
         }
         let lines = tail.lines();
         assert_eq!((lines.len(), lines[1].as_str(), lines[20].as_str()), (21, "line 99980", "line 99999"));
-        assert!(lines[0].starts_with("(the last lines of 1.1 MiB"), "{}", lines[0]);
+        assert!(lines[0].starts_with("(the last lines of 1.0 MiB"), "{}", lines[0]);
         tail.push(&[b'x'; 100_000]);
         assert!(tail.kept.len() <= KEPT && tail.lines().len() <= 2);
     }

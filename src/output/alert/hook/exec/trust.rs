@@ -1,6 +1,5 @@
 //! Whether anybody but root can change what a program does.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -63,10 +62,10 @@ impl Trust {
     /// with the sticky bit others can't take away what is not theirs.
     pub(super) fn file(self, path: &Path) -> Result<PathBuf, String> {
         let mut so_far = PathBuf::from("/");
-        let mut left: Vec<OsString> = vec!["/".into()];
-        self.put(path, &mut left);
+        let mut left: Vec<OsString> = Vec::new();
+        put(path, &mut left);
+        left.push("/".into());
         let mut links = 0;
-        let mut seen = HashSet::new();
         while let Some(part) = left.pop() {
             if part == ".." {
                 so_far.pop();
@@ -80,7 +79,7 @@ impl Trust {
             }
             if about.is_symlink() {
                 links += 1;
-                if links > LINKS || !seen.insert((next.clone(), left.len())) {
+                if links > LINKS {
                     return Err(format!("{} is a link that leads nowhere", shown(&next)));
                 }
                 let target =
@@ -88,7 +87,7 @@ impl Trust {
                 if target.is_absolute() {
                     so_far = PathBuf::from("/");
                 }
-                self.put(&target, &mut left);
+                put(&target, &mut left);
                 continue;
             }
             let sticky = about.is_dir() && about.mode() & 0o1000 != 0;
@@ -103,19 +102,19 @@ impl Trust {
         }
         Ok(so_far)
     }
+}
 
-    /// Puts the parts of a path on top of what is left to go.
-    fn put(self, path: &Path, left: &mut Vec<OsString>) {
-        let parts: Vec<_> = path
-            .components()
-            .filter_map(|part| match part {
-                Component::Normal(name) => Some(name.to_owned()),
-                Component::ParentDir => Some("..".into()),
-                Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-            })
-            .collect();
-        left.extend(parts.into_iter().rev());
-    }
+/// Puts the parts of a path on top of what is left to go.
+fn put(path: &Path, left: &mut Vec<OsString>) {
+    let parts: Vec<_> = path
+        .components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect();
+    left.extend(parts.into_iter().rev());
 }
 
 fn shown(path: &Path) -> String {
@@ -150,9 +149,11 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let file = script(scratch.path(), "hook", "#!/bin/sh\n");
         symlink("hook", scratch.path().join("link")).unwrap();
-        symlink("../..", scratch.path().join("up")).unwrap();
-        for path in [&file, &scratch.path().join("link")] {
-            assert_eq!(ours().file(path).unwrap().file_name(), Some("hook".as_ref()));
+        symlink("..", scratch.path().join("up")).unwrap();
+        let around = scratch.path().join("up").join(scratch.path().file_name().unwrap()).join("hook");
+        let real = file.canonicalize().unwrap();
+        for path in [&file, &scratch.path().join("link"), &around] {
+            assert_eq!(ours().file(path).unwrap(), real);
             ours().command(path, &[]).unwrap();
         }
     }
