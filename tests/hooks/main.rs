@@ -13,8 +13,11 @@ mod http;
 mod program;
 
 mod listed;
+#[path = "../support/peer.rs"]
+mod peer;
 mod programs;
 mod running;
 mod server;
+mod shipped;
 mod tried;
 mod webhooks;
