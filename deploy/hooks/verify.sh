@@ -6,7 +6,7 @@ secret=$(tr -d '[:space:]' <"$1")
 hex() { od -An -v -tx1 | tr -d ' \n'; }
 case $secret in
 whsec_*) key=$(printf '%s' "${secret#whsec_}" | openssl base64 -d -A | hex) ;;
-*) key=$(tr -d '\n' <"$1" | hex) ;;
+*) key=$(sed 's/^[[:space:]]*//; s/[[:space:]]*$//' "$1" | tr -d '\n' | hex) ;;
 esac
 age=$(($(date +%s) - $3))
 if [ "$age" -gt 300 ] || [ "$age" -lt -300 ]; then
