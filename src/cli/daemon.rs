@@ -24,6 +24,9 @@ pub struct Args {
     /// The pace of a recording or a simulation: a factor, or max
     #[arg(long, value_name = "N", default_value = "1")]
     speed: Speed,
+    /// End when standard input does: with whoever started it, whichever way that ends
+    #[arg(long, hide = true)]
+    until_eof: bool,
 }
 
 /// Runs the daemon.
@@ -38,6 +41,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         overrides: args.overrides.clone(),
         allow_degraded: args.allow_degraded,
         speed: args.speed,
+        until_eof: args.until_eof,
         log_dropped,
     };
     let result = daemon::run(&loaded, &run);

@@ -6,6 +6,7 @@ pub mod analyze;
 pub mod completions;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod events;
 mod exit;
 pub mod history;
@@ -41,6 +42,7 @@ XDG_CONFIG_HOME and XDG_DATA_HOME are honoured; under sudo both are the invoking
 configuration has a default, and the file need not exist.
 
 Examples:
+  pause-monitor demo                  what a pause looks like, in less than a minute
   pause-monitor daemon                watch this machine, until Ctrl-C
   pause-monitor status                is it well, and when was the last pause?
   pause-monitor tui                   the dashboard: what is building up, live
@@ -98,6 +100,7 @@ enum Command {
     History(history::Args),
     Stream(stream::Args),
     Tui(tui::Args),
+    Demo(demo::Args),
     Analyze(analyze::Args),
     Simulate(simulate::Args),
     Prune(prune::Args),
@@ -121,6 +124,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(args, &context),
         Command::Stream(args) => stream::run(args, &context),
         Command::Tui(args) => tui::run(args, &context),
+        Command::Demo(args) => demo::run(args),
         Command::Analyze(args) => analyze::run(args, &context),
         Command::Simulate(args) => {
             simulate::run(args, &mut std::io::stdout().lock())?;

@@ -14,6 +14,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -82,6 +83,8 @@ pub struct Run {
     pub allow_degraded: bool,
     /// The pace of a recording or simulation.
     pub speed: Speed,
+    /// End when standard input does.
+    pub until_eof: bool,
     /// Counts the log's dropped lines.
     pub log_dropped: ErrorCounter,
 }
@@ -131,22 +134,48 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Told when standard input ends, where that counts.
+    input: oneshot::Receiver<()>,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen(until_eof: bool) -> std::io::Result<Self> {
+        let (told, input) = oneshot::channel();
+        if until_eof {
+            std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+                // One that fails has ended, too.
+                let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+                let _ = told.send(());
+            })?;
+        }
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            input,
         })
     }
 
-    /// Waits for SIGTERM or SIGINT; its name.
-    async fn stop(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    /// Waits for what stops the daemon; its name.
+    async fn stop(&mut self) -> &'static str {
+        Self::stopping(&mut self.terminate, &mut self.interrupt, &mut self.input).await
+    }
+
+    async fn stopping(
+        terminate: &mut Signal,
+        interrupt: &mut Signal,
+        input: &mut oneshot::Receiver<()>,
+    ) -> &'static str {
+        let ended = async {
+            // Dropped unsaid where it does not count, and told only once.
+            if input.is_terminated() || input.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+            () = ended => "standard input ended",
         }
     }
 }
@@ -154,7 +183,7 @@ impl Signals {
 async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let config = &loaded.config;
     let system = |what| move |error| DaemonError::System(what, error);
-    let mut signals = Signals::listen().map_err(system("signals can't be listened for"))?;
+    let mut signals = Signals::listen(run.until_eof).map_err(system("signals can't be listened for"))?;
     raise_descriptor_limit();
     let directory = &run.paths.data_dir;
     run.paths.create_dir(directory).map_err(system("the data directory"))?;
@@ -313,7 +342,7 @@ async fn start(sampling: &mut Sampling, signals: &mut Signals, hub: &mut Hub) ->
                 Ok(Err(why)) => Started::Failed(why),
                 Err(_) => Started::Failed(CantStart("the sampling thread ended; the log says why".to_owned())),
             },
-            why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return Started::Stopped(why),
+            why = signals.stop() => return Started::Stopped(why),
             () = hub.serve() => {}
             () = sleep(PATIENCE), if !told => {
                 told = true;
@@ -334,7 +363,7 @@ async fn watch(
 ) -> &'static str {
     loop {
         tokio::select! {
-            why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return why,
+            why = Signals::stopping(&mut signals.terminate, &mut signals.interrupt, &mut signals.input) => return why,
             () = sampling.ended() => return "the recording ended",
             _ = signals.hangup.recv() => {
                 reload(run, hub, commands).await;
@@ -434,7 +463,7 @@ async fn stop(
             tracing::info!("stopped");
             fault
         }
-        _ = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => {
+        _ = signals.stop() => {
             tracing::warn!("stopped at once");
             None
         }
