@@ -81,14 +81,11 @@ mod tests {
 
     #[test]
     fn under_sudo_a_program_is_run_as_the_invoking_user_and_root_needs_no_guard() {
-        let owner = Some(Owner { uid: 4_321, gid: 4_322 });
-        let paths = Paths { owner, root: true, ..Paths::default() };
+        let owner = Owner { uid: 4_321, gid: 4_322 };
+        let paths = Paths { owner: Some(owner), root: true, ..Paths::default() };
         let context = HookContext::new(&paths);
         let run_as = context.run_as.clone().unwrap();
-        assert_eq!(
-            (run_as.owner, &run_as.groups[..], context.as_root),
-            (owner.unwrap(), &[4_322][..], false)
-        );
+        assert_eq!((run_as.owner, &run_as.groups[..], context.as_root), (owner, &[4_322][..], false));
         assert_eq!(context.variables[0].1, "/", "nobody knows that user, and HOME is root's");
         assert_eq!(context.variables[1].1, "4321");
         let root = HookContext::new(&Paths { root: true, ..Paths::default() });

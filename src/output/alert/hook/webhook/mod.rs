@@ -24,8 +24,9 @@ use sign::Key;
 
 /// What a server asks to be left alone for is honoured up to this.
 const ASKED: Duration = Duration::from_secs(60);
-/// The most of an answer that is read, bytes.
+/// The most of an answer's words that is read, bytes, and how long they are waited for.
 const ANSWER: usize = 16 << 10;
+const WORDS: Duration = Duration::from_secs(1);
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -65,16 +66,12 @@ pub(super) async fn run(
     loop {
         let tried = {
             let Ok(_slot) = slots.acquire().await else { return stopped() };
-            timeout(hook.timeout, send(&client, url.uri(), &message)).await
+            send(&client, url.uri(), &message, hook.timeout).await
         };
         tries += 1;
         let (mut done, after) = match tried {
-            Ok(Tried::Over(done)) => return done.after_tries(tries),
-            Ok(Tried::Again(done, after)) => (done, after),
-            Err(_) => {
-                let limit = crate::config::duration_text(hook.timeout);
-                (Done::new(Outcome::Timeout, &format!("no answer within {limit}")), None)
-            }
+            Tried::Over(done) => return done.after_tries(tries),
+            Tried::Again(done, after) => (done, after),
         };
         if tries > hook.retries {
             return done.after_tries(tries);
@@ -126,7 +123,7 @@ async fn prepare(
     Ok((Message { id: format!("msg_{id}"), headers, body, key }, client))
 }
 
-async fn send(client: &Client, uri: &Uri, message: &Message) -> Tried {
+async fn send(client: &Client, uri: &Uri, message: &Message, limit: Duration) -> Tried {
     let mut request = Request::new(Full::new(message.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri.clone();
@@ -141,14 +138,19 @@ async fn send(client: &Client, uri: &Uri, message: &Message) -> Tried {
             headers.insert(name, value);
         }
     }
-    match client.request(request).await {
-        Ok(response) => {
+    match timeout(limit, client.request(request)).await {
+        Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER).collect().await;
-            let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            answered(parts.status, &parts.headers, &body)
+            // What counts is said: words that come too slowly, or are too many, are not waited for.
+            let body = timeout(WORDS, Limited::new(body, ANSWER).collect()).await;
+            let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes);
+            answered(parts.status, &parts.headers, &body.unwrap_or_default())
         }
-        Err(error) => failed(&error),
+        Ok(Err(error)) => failed(&error),
+        Err(_) => {
+            let why = format!("no answer within {}", crate::config::duration_text(limit));
+            Tried::Again(Done::new(Outcome::Timeout, &why), None)
+        }
     }
 }
 
