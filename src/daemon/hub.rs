@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
 use crate::clock;
-use crate::config;
+use crate::config::Config;
 use crate::event::{Notice, Verdict};
 use crate::output::alert::{Alert, Alerts, Record, Watch};
 use crate::output::metrics::Metrics;
@@ -126,10 +126,10 @@ impl Hub {
 
     /// Other settings: thresholds are told in every hello from here on. False where the alerts are not taken.
     #[must_use]
-    pub fn configure(&mut self, thresholds: Thresholds, alerts: &config::Alerts) -> bool {
+    pub fn configure(&mut self, thresholds: Thresholds, config: &Config) -> bool {
         self.identity.thresholds = thresholds;
-        self.watch.set_critical_min(alerts.critical_min_duration);
-        self.alerts.configure(alerts.clone())
+        self.watch.set_critical_min(config.alerts.critical_min_duration);
+        self.alerts.configure(config.alerts.clone(), config.hooks.clone())
     }
 
     /// Serves until dropped; cancelled between two turns it loses nothing.

@@ -176,6 +176,10 @@ impl Collector {
         );
         const OUTBOX: Family =
             Family::gauge("pause_monitor_otlp_outbox_spans", "Spans that wait to be exported.");
+        const HOOKS: Family = Family::counter(
+            "pause_monitor_hook_runs_total",
+            "Runs of the user's hooks, by what came of them; held_back: by the hook's cooldown, dropped: its queue was full.",
+        );
         let Peers { socket, store, alerts, otlp, handover_dropped, log, .. } = &*self.peers;
         out.value(CLIENTS, socket.clients.load(Relaxed) as f64);
         out.value(SOCKET_DROPPED, loaded(&socket.dropped));
@@ -205,6 +209,14 @@ impl Collector {
         out.value(REJECTED, loaded(&otlp.spans_rejected));
         out.value(FAILURES, loaded(&otlp.export_failures));
         out.value(OUTBOX, loaded(&otlp.outbox_spans));
+        let runs = alerts.hooks.runs();
+        out.by_two(
+            HOOKS,
+            ["hook", "outcome"],
+            runs.iter().flat_map(|(hook, runs)| {
+                runs.iter().map(move |(outcome, runs)| ([hook.as_str(), outcome.as_str()], count(*runs)))
+            }),
+        );
     }
 }
 
