@@ -103,6 +103,7 @@ fn main() {
         store: Default::default(),
         alerts: Default::default(),
         otlp: Default::default(),
+        forensics: Default::default(),
         handover_dropped: Default::default(),
         log: None,
         culprit_info: false,

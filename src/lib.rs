@@ -5,7 +5,9 @@
 //! heartbeat ───^                                                    ├ output::socket  (tui, stream)
 //!                                                                   ├ output::metrics, output::http (Prometheus)
 //!                                                                   ├ output::store   (events)
-//!                                                                   └ output::otlp    (spans, from the store)
+//!                                                                   ├ output::otlp    (spans, from the store)
+//!                                                                   ├ output::alert   (notifications)
+//!                                                                   └ output::forensics (evidence of pauses)
 //! ```
 //!
 //! Arrows point one way: cli → tui → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
@@ -21,6 +23,7 @@ pub mod factor;
 pub mod heartbeat;
 pub mod human;
 pub mod output;
+pub mod redact;
 pub mod sample;
 pub mod source;
 pub mod tui;

@@ -29,6 +29,7 @@ const NEWEST: u32 = 20;
   pause-monitor events show 7                           the whole story of event 7
   pause-monitor events report 7 -o event-7.html         the same as a page with plots, to attach to a bug report
   pause-monitor events mark 7 --status pinned           keep it for good
+  pause-monitor events export 7 -o pause.jsonl --redact for somebody else to look at
   pause-monitor events mark 8 9 --status reviewed --note \"backup ran\"
 
 Tables show local time, JSON shows UTC.")]
@@ -47,7 +48,8 @@ enum Action {
     Show(ShowArgs),
     /// Mark events as reviewed, pinned or dismissed, or write a note
     Mark(MarkArgs),
-    /// Write an event with its samples to a file that `analyze`, `daemon --source replay:` and `tui --replay` read
+    /// Write an event with its samples and captures to a file that `analyze`, `daemon --source replay:` and `tui --replay`
+    /// read
     Export(ExportArgs),
     /// Write the whole story of an event, with plots, as one HTML page that needs nothing else
     Report(ReportArgs),
@@ -111,6 +113,9 @@ struct ExportArgs {
     /// The file, which must not exist yet [default: standard output]
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<std::path::PathBuf>,
+    /// Take names of users, their home directories and the host's name out; binary captures are left out then
+    #[arg(long)]
+    redact: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -149,7 +154,7 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
         None => list(&args.list, context),
         Some(Action::List(args)) => list(args, context),
         Some(Action::Show(args)) => show::run(args.id, args.json, context),
-        Some(Action::Export(args)) => export::run(args.id, args.output.as_deref(), context),
+        Some(Action::Export(args)) => export::run(args.id, args.output.as_deref(), args.redact, context),
         Some(Action::Report(args)) => report::run(args.id, args.output.as_deref(), context),
         Some(Action::Mark(args)) => {
             store::mark(&context.data_dir, &args.ids, args.status, args.note.as_deref())?;

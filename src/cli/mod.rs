@@ -3,6 +3,7 @@
 //! A new command is two lines: a variant of `Command`, and its arm in `run`.
 
 pub mod analyze;
+pub mod capture;
 pub mod completions;
 pub mod config;
 pub mod daemon;
@@ -111,6 +112,8 @@ enum Command {
     NotifyHelper,
     /// Show, check or write the configuration
     Config(config::Args),
+    #[command(hide = true)]
+    Capture(capture::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -132,6 +135,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Prune(args) => prune::run(args, &context),
         Command::Hooks(args) => hooks::run(args, &context),
+        Command::Capture(args) => Ok(capture::run(args)),
         Command::NotifyTest(args) => notify::test(args, &context),
         Command::NotifyHelper => notify::helper(),
         Command::Config(args) => config::run(args, &context),

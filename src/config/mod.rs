@@ -25,7 +25,9 @@ pub use hooks::{Hook, WebhookUrl};
 pub use listen::ListenAddress;
 pub use otlp::Otlp;
 pub use paths::{Origin, Owner, Paths, PathsError};
-pub use settings::{Alerts, Config, Http, Log, Pause, Powermetrics, Retention, Ring, Tiers, default_command};
+pub use settings::{
+    Alerts, Config, Forensics, Http, Log, Pause, Powermetrics, Retention, Ring, Tiers, default_command,
+};
 pub use values::{
     Compression, Event, LogFormat, LogLevel, NoSuchValue, Protocol, Scenario, SourceKind, WebhookFormat,
     duration_text,

@@ -24,6 +24,8 @@ pub struct Config {
     pub http: Http,
     /// `[alerts]`
     pub alerts: Alerts,
+    /// `[forensics]`, but for `max_mb`, which is with what is kept.
+    pub forensics: Forensics,
     /// `[retention]`
     pub retention: Retention,
     /// `[log]`
@@ -131,6 +133,21 @@ impl Default for Alerts {
     }
 }
 
+/// What is gathered after a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forensics {
+    /// Gather evidence of pauses of at least `alerts.pause_min_duration`. Default true.
+    pub enabled: bool,
+    /// On macOS take a spindump too: 15 to 23 s of CPU time, as root. Default false.
+    pub spindump: bool,
+}
+
+impl Default for Forensics {
+    fn default() -> Self {
+        Self { enabled: true, spindump: false }
+    }
+}
+
 /// How long events are kept. Pinned ones stay, with all that belongs to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -138,13 +155,15 @@ pub struct Retention {
     pub events_days: u32,
     /// Forensics, and an event's samples away from its peak, days, 1 to 3650. Default 30.
     pub forensics_days: u32,
+    /// All events' evidence together, MB, 10 to 100,000; `[forensics] max_mb`. Default 500.
+    pub forensics_max_mb: u32,
     /// The database's size, MB, 10 to 100,000. Default 500.
     pub max_db_mb: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { events_days: 90, forensics_days: 30, max_db_mb: 500 }
+        Self { events_days: 90, forensics_days: 30, forensics_max_mb: 500, max_db_mb: 500 }
     }
 }
 
@@ -176,6 +195,7 @@ impl Default for Config {
             otlp: Otlp::default(),
             http: Http::default(),
             alerts: Alerts::default(),
+            forensics: Forensics::default(),
             retention: Retention::default(),
             log: Log { level: LogLevel::Info, format: LogFormat::Text },
             hooks: Vec::new(),

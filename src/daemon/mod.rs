@@ -22,6 +22,7 @@ use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
 use crate::output::alert::{self, Alerts, Desktop, HookContext, Watch};
+use crate::output::forensics::{self, Forensics, ForensicsStats, Programs};
 use crate::output::http::{Http, HttpError};
 use crate::output::metrics::{self, Peers};
 use crate::output::otlp::{Exporter, Machine, OtlpError, Running};
@@ -225,12 +226,14 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let engine = Engine::new(settings, opened.next_event_id);
     let (outlet, inlet) = handover::channel();
     let (commands, obeyed) = sync_channel(16);
+    let forensics = Arc::new(ForensicsStats::default());
     let peers = Peers {
         source: config.source.as_str(),
         socket: socket.clients().stats(),
         store: store.stats(),
         alerts: alerts.stats(),
         otlp: Arc::clone(&outbox.stats),
+        forensics: Arc::clone(&forensics),
         handover_dropped: inlet.dropped_counter(),
         log: Some(run.log_dropped.clone()),
         culprit_info: config.http.culprit_info,
@@ -247,6 +250,18 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         thresholds: thresholds(&settings),
     };
+    let gathering = config.forensics.enabled.then(|| {
+        let options = forensics::Options {
+            paths: run.paths.clone(),
+            live: settings.origin != Origin::Recording,
+            spindump: config.forensics.spindump,
+            programs: Programs::system(run.paths.root),
+            evidence: store.evidence(),
+            on_complete: alert::gathered(alerts.teller()),
+        };
+        Forensics::start(options, forensics).map_err(system("evidence can't be gathered"))
+    });
+    let gathering = gathering.transpose()?;
     let recorder = Recorder::new(Duration::from_secs(u64::from(config.ring.seconds)), random_incident);
     let parts = Parts {
         inlet,
@@ -259,6 +274,9 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         metrics,
     };
     let mut hub = Hub::new(parts, commands.clone(), opened.recovered);
+    if let Some(gathering) = gathering {
+        hub.gather_by(gathering, config.alerts.pause_min_duration);
+    }
 
     let outcome = match start(&mut sampling, &mut signals, &mut hub).await {
         Started::Stopped(why) => Ok(why),
@@ -442,7 +460,7 @@ async fn stop(
             tracing::warn!("the sampling thread hangs in its source and is left behind");
         }
         hub.finish();
-        let (mut socket, store, alerts) = hub.into_parts();
+        let (mut socket, store, alerts, forensics) = hub.into_parts();
         let clients = std::mem::take(socket.clients());
         let left = OUTSIDE_ENDS.0.saturating_sub(began.elapsed()).max(OUTSIDE_ENDS.1);
         let spans = async {
@@ -450,7 +468,12 @@ async fn stop(
                 spans.finish(left).await;
             }
         };
-        tokio::join!(clients.close(CLIENTS_END), spans, alerts.finish(left));
+        let evidence = async {
+            if let Some(forensics) = forensics {
+                forensics.finish(left).await;
+            }
+        };
+        tokio::join!(clients.close(CLIENTS_END), spans, alerts.finish(left), evidence);
         drop(socket);
         let written = tokio::task::spawn_blocking(move || store.shutdown(reason, STORE_ENDS)).await;
         if !written.unwrap_or(false) {

@@ -3,6 +3,7 @@
 pub mod alert;
 mod backoff;
 mod client;
+pub mod forensics;
 pub mod http;
 pub mod metrics;
 pub mod otlp;

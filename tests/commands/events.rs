@@ -66,9 +66,13 @@ fn json_has_every_key_of_the_contract_in_its_order() {
     assert_eq!(pause["incident"].as_str().unwrap().len(), 32);
     assert_eq!((&pause["status"], &pause["note"]), (&"unreviewed".into(), &Value::Null));
     assert_eq!(
-        (&pause["stored"], &pause["open"], &pause["forensics"]),
+        (&pause["stored"], &pause["open"], &episode["forensics"]),
         (&true.into(), &false.into(), &Value::Array(Vec::new()))
     );
+    let path = recorded.data_dir().join("events/4/ring.jsonl");
+    let ring = serde_json::json!({"name": "ring", "outcome": "saved", "path": path, "detail": null});
+    assert_eq!(pause["forensics"], serde_json::json!([ring]), "of a recording there is nothing else");
+    assert_eq!(std::fs::read_to_string(path).unwrap().lines().count() as u64, pause["samples"]);
     assert_eq!(pause["culprits"][0]["name"], "fileproviderd");
     let evidence = pause["culprits"][0]["evidence"].as_str().unwrap();
     assert!(evidence.starts_with("pageins ") && evidence.contains(" → "), "{evidence}");
@@ -266,7 +270,9 @@ fn an_exported_event_is_read_by_analyze_and_tells_the_same_pause() {
         (&first["type"], &first["id"], &first["incident"]),
         (&"event".into(), &stored["id"], &stored["incident"])
     );
-    let samples: Vec<Value> = lines.collect();
+    let mut samples: Vec<Value> = lines.collect();
+    let capture = samples.pop().unwrap();
+    assert_eq!((&capture["type"], &capture["name"]), (&"capture".into(), &"ring".into()));
     assert!(!samples.is_empty() && samples.iter().all(|sample| sample["type"] == "sample"));
     let file = recorded.program.home().join("event.jsonl");
     let file = file.to_str().unwrap();

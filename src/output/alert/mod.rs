@@ -8,6 +8,7 @@
 //! The hub never waits: a full queue drops alerts and counts them. What may hang (a disk, a notification service) hangs
 //! on this thread alone, and has its limit there.
 
+mod gathered;
 pub mod hook;
 mod notify;
 mod payload;
@@ -20,11 +21,12 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+pub use gathered::gathered;
 pub use hook::{HookContext, Hooks};
 pub use notify::{COMMAND, Desktop, HelperError, LIMIT, NotificationStats, Outcome, run_helper};
 pub use payload::{Event, Payload, Status, VERSION};
 pub use policy::{Banner, Kind};
-pub use thread::{Alerts, Options, Record};
+pub use thread::{Alerts, Options, Record, Teller};
 pub use watch::{Alert, Watch};
 
 use crate::sample::{Factor, Stress};

@@ -111,6 +111,12 @@ impl Alerts {
         }
     }
 
+    /// A handle for another thread; it does not keep this one's from ending.
+    #[must_use]
+    pub fn teller(&self) -> Teller {
+        Teller { queue: self.queue.downgrade(), stats: Arc::clone(&self.stats) }
+    }
+
     /// Other settings. False where the thread does not take them.
     #[must_use]
     pub fn configure(&self, alerts: config::Alerts, hooks: Vec<Hook>) -> bool {
@@ -124,6 +130,23 @@ impl Alerts {
         let _ = tell.send(limit);
         drop(queue);
         let _ = timeout_at(until, ended).await;
+    }
+}
+
+/// Hands alerts over from another thread, as long as there are alerts.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    queue: mpsc::WeakSender<Message>,
+    stats: Arc<AlertStats>,
+}
+
+impl Teller {
+    /// Hands an alert over. Never waits; one that does not fit is counted, as is one that comes when the daemon stops.
+    pub fn tell(&self, alert: Alert, record: Record) {
+        let message = Message::Alert { alert: Box::new(alert), record, until: Instant::now() + COMMIT };
+        if self.queue.upgrade().is_none_or(|queue| queue.try_send(message).is_err()) {
+            self.stats.dropped.fetch_add(1, Relaxed);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::totals::seconds;
 use super::{Last, Peers, REVISION, Restart, Shared, Snapshot, Totals, process};
 use crate::clock;
 use crate::event::Verdict;
+use crate::output::forensics;
 use crate::sample::{Factor, Name, Reject, ThermalPressure, Tier};
 
 /// Puts a scrape together.
@@ -174,6 +175,10 @@ impl Collector {
             "pause_monitor_otlp_export_failures_total",
             "Export requests that failed. What they held is sent again.",
         );
+        const CAPTURES: Family = Family::counter(
+            "pause_monitor_forensics_captures_total",
+            "Evidence of pauses: what was to be captured, and what came of it.",
+        );
         const OUTBOX: Family =
             Family::gauge("pause_monitor_otlp_outbox_spans", "Spans that wait to be exported.");
         const HOOKS: Family = Family::counter(
@@ -215,6 +220,15 @@ impl Collector {
             ["hook", "outcome"],
             runs.iter().flat_map(|(hook, runs)| {
                 runs.iter().map(move |(outcome, runs)| ([hook.as_str(), outcome.as_str()], count(*runs)))
+            }),
+        );
+        let captures = forensics::Name::here().iter();
+        let captures = captures.flat_map(|&name| forensics::Outcome::ALL.map(|outcome| (name, outcome)));
+        out.by_two(
+            CAPTURES,
+            ["name", "outcome"],
+            captures.map(|(name, outcome)| {
+                ([name.as_str(), outcome.label()], count(self.peers.forensics.get(name, outcome)))
             }),
         );
     }

@@ -25,6 +25,7 @@ use prometheus::{Registry, TextEncoder};
 pub use totals::{Last, Measured, Restart, Totals};
 
 use super::alert::AlertStats;
+use super::forensics::ForensicsStats;
 use super::otlp::OtlpStats;
 use super::socket::SocketStats;
 use super::store::StoreStats;
@@ -106,6 +107,8 @@ pub struct Peers {
     pub alerts: Arc<AlertStats>,
     /// The OTLP exporter's.
     pub otlp: Arc<OtlpStats>,
+    /// What came of captures.
+    pub forensics: Arc<ForensicsStats>,
     /// What the full hand-over to the outputs dropped.
     pub handover_dropped: Arc<AtomicU64>,
     /// The log's dropped lines; `None` without a log of our own.

@@ -135,6 +135,7 @@ fn scrape() -> (Feed, Metrics) {
         store: Arc::default(),
         alerts: Arc::default(),
         otlp: Arc::default(),
+        forensics: Default::default(),
         handover_dropped: Arc::default(),
         log: None,
         culprit_info: false,

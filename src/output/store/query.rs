@@ -313,6 +313,43 @@ impl Reader {
         self.wrap(found)?.ok_or(QueryError::NoSuchEvent(id))
     }
 
+    /// The number of the pause of that incident that began then; `None` where it is not on record.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn pause(&self, incident: Incident, started_ns: i64) -> Result<Option<EventId>, QueryError> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT max(id) FROM events WHERE kind = 'pause' AND started_at = ?2 AND incident = ?1",
+            )
+            .and_then(|mut statement| {
+                statement
+                    .query_row(params![incident.as_slice(), started_ns], |row| row.get::<_, Option<i64>>(0))
+            });
+        Ok(self.wrap(found)?.and_then(|id| EventId::try_from(id).ok()))
+    }
+
+    /// Pauses of which no outcome of a capture is on record: number, incident, beginning.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn pauses_without_evidence(&self) -> Result<Vec<(EventId, Incident, i64)>, QueryError> {
+        let read = || {
+            self.connection
+                .prepare(
+                    "SELECT id, incident, started_at FROM events WHERE kind = 'pause' AND forensics = '[]'",
+                )?
+                .query_map([], |row| {
+                    let incident: Vec<u8> = row.get(1)?;
+                    let incident = Incident::try_from(incident.as_slice()).unwrap_or_default();
+                    Ok((EventId::try_from(row.get::<_, i64>(0)?).unwrap_or(0), incident, row.get(2)?))
+                })?
+                .collect()
+        };
+        self.wrap(read())
+    }
+
     /// What happened within 60 s before the event began and after it ended, as it happened.
     ///
     /// # Errors
