@@ -19,6 +19,7 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod event;
+pub mod factor;
 pub mod heartbeat;
 pub mod human;
 pub mod output;

@@ -58,7 +58,7 @@ fn without_a_terminal_it_tells_the_freeze_in_lines_and_then_its_story() {
         "  Pause of 2.",
         "$ pause-monitor events\n",
         "$ pause-monitor events show ",
-        "the machine stood still",
+        "The machine stood still",
         "pause-monitor daemon",
     ] {
         assert!(run.stdout.contains(told), "{told}: {run:?}");

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod events;
 mod exit;
 pub mod history;
+pub mod hooks;
 pub mod notify;
 pub mod output;
 pub mod prune;
@@ -51,6 +52,7 @@ Examples:
   pause-monitor history --days 7      pauses and time in each tier, by day
   pause-monitor stream | jq           what the daemon sees, live
   pause-monitor analyze FILE          what happened in a recording
+  pause-monitor hooks test NAME       does this hook work?
   pause-monitor notify-test           does a notification come through?
   pause-monitor config init           write a commented configuration file
   pause-monitor config check          is it right?
@@ -103,6 +105,7 @@ enum Command {
     Analyze(analyze::Args),
     Simulate(simulate::Args),
     Prune(prune::Args),
+    Hooks(hooks::Args),
     NotifyTest(notify::Args),
     /// Show one notification, which comes as JSON on standard input
     #[command(name = crate::output::alert::COMMAND, hide = true)]
@@ -131,6 +134,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(Exit::Done.into())
         }
         Command::Prune(args) => prune::run(args, &context),
+        Command::Hooks(args) => hooks::run(args, &context),
         Command::Capture(args) => Ok(capture::run(args)),
         Command::NotifyTest(args) => notify::test(args, &context),
         Command::NotifyHelper => notify::helper(),

@@ -80,6 +80,8 @@ pub enum PathsError {
 /// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
+    /// Its name.
+    pub name: OsString,
     /// The home directory, where it is an absolute path.
     pub home: Option<PathBuf>,
     /// The user's first group.
@@ -222,7 +224,8 @@ fn named(what: &str, path: &Path, error: &io::Error) -> io::Error {
 }
 
 /// A user's entry in the user database, `None` where it has none or can't be asked.
-fn user(uid: u32) -> Option<User> {
+#[must_use]
+pub fn user(uid: u32) -> Option<User> {
     /// Far beyond any real entry; a broken directory service must not have us grow for ever.
     const MOST: usize = 1 << 20;
     let mut buffer = vec![0u8; 1024];
@@ -238,14 +241,15 @@ fn user(uid: u32) -> Option<User> {
             libc::ERANGE if buffer.len() < MOST => buffer.resize(buffer.len() * 2, 0),
             libc::EINTR => {}
             0 if !found.is_null() => {
-                let home = if entry.pw_dir.is_null() {
-                    None
-                } else {
+                let text = |pointer: *const libc::c_char| {
+                    if pointer.is_null() {
+                        return OsString::new();
+                    }
                     // SAFETY: the call succeeded, so this is a C string inside `buffer`, which is still there.
-                    let bytes = unsafe { CStr::from_ptr(entry.pw_dir) }.to_bytes();
-                    Some(PathBuf::from(OsStr::from_bytes(bytes))).filter(|home| home.is_absolute())
+                    OsStr::from_bytes(unsafe { CStr::from_ptr(pointer) }.to_bytes()).to_owned()
                 };
-                return Some(User { home, gid: entry.pw_gid });
+                let home = Some(PathBuf::from(text(entry.pw_dir))).filter(|home| home.is_absolute());
+                return Some(User { name: text(entry.pw_name), home, gid: entry.pw_gid });
             }
             _ => return None,
         }
@@ -266,9 +270,9 @@ mod tests {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         };
         let user = |uid| match uid {
-            0 => Some(User { home: Some("/root".into()), gid: 0 }),
-            501 => Some(User { home: Some("/Users/ann".into()), gid: 20 }),
-            502 => Some(User { home: None, gid: 20 }),
+            0 => Some(User { name: "root".into(), home: Some("/root".into()), gid: 0 }),
+            501 => Some(User { name: "ann".into(), home: Some("/Users/ann".into()), gid: 20 }),
+            502 => Some(User { name: "bob".into(), home: None, gid: 20 }),
             _ => None,
         };
         let environment = Environment { variable: &variable, euid, user: &user };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ListenAddress, LogFormat, LogLevel, Otlp, SourceKind};
+use super::{Hook, ListenAddress, LogFormat, LogLevel, Otlp, SourceKind};
 
 /// The settings in force. Ranges are those the configuration file is held to.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Config {
     pub retention: Retention,
     /// `[log]`
     pub log: Log,
+    /// `[[hooks]]`, at most 32.
+    pub hooks: Vec<Hook>,
 }
 
 /// How powermetrics is run.
@@ -196,6 +198,7 @@ impl Default for Config {
             forensics: Forensics::default(),
             retention: Retention::default(),
             log: Log { level: LogLevel::Info, format: LogFormat::Text },
+            hooks: Vec::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every setting, section by section: its meaning, unit and range, and its place in a [`Config`].
+//! Every setting, section by section: its meaning, unit and range, and its place in a [`Config`](super::Config).
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
 use crate::clock;
-use crate::config;
+use crate::config::Config;
 use crate::event::{Gap, Notice, Verdict};
 use crate::output::alert::{Alert, Alerts, Record, Watch};
 use crate::output::forensics::{Forensics, Pause};
@@ -143,11 +143,11 @@ impl Hub {
 
     /// Other settings: thresholds are told in every hello from here on. False where the alerts are not taken.
     #[must_use]
-    pub fn configure(&mut self, thresholds: Thresholds, alerts: &config::Alerts) -> bool {
+    pub fn configure(&mut self, thresholds: Thresholds, config: &Config) -> bool {
         self.identity.thresholds = thresholds;
-        self.watch.set_critical_min(alerts.critical_min_duration);
-        self.set_least_pause(alerts.pause_min_duration);
-        self.alerts.configure(alerts.clone())
+        self.watch.set_critical_min(config.alerts.critical_min_duration);
+        self.set_least_pause(config.alerts.pause_min_duration);
+        self.alerts.configure(config.alerts.clone(), config.hooks.clone())
     }
 
     /// Serves until dropped; cancelled between two turns it loses nothing.
@@ -355,7 +355,7 @@ impl Hub {
 
     fn recover(&mut self, recovered: &Recovered) {
         self.recovered = true;
-        self.metrics.restore_last_pause(recovered.last_pause_ns);
+        self.metrics.restore_last_pause(recovered.last_pause);
         // A daemon that goes away takes no commands.
         let _ = self.commands.try_send(Command::ReserveIds(recovered.next_event_id));
         if recovered.interrupted > 0 {

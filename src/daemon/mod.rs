@@ -21,7 +21,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
-use crate::output::alert::{self, Alerts, Desktop, Watch};
+use crate::output::alert::{self, Alerts, Desktop, HookContext, Watch};
 use crate::output::forensics::{self, Forensics, ForensicsStats, Programs};
 use crate::output::http::{Http, HttpError};
 use crate::output::metrics::{self, Peers};
@@ -217,6 +217,8 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         source: config.source.as_str(),
         alerts: config.alerts.clone(),
         desktop: Desktop::new(run.paths.owner).map_err(system("this program's own path"))?,
+        hooks: config.hooks.clone(),
+        hook_context: HookContext::new(&run.paths),
     })
     .map_err(system("the alerts can't start"))?;
 
@@ -411,14 +413,14 @@ async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender
                 hub.metrics().reloaded(false);
                 return;
             }
-            let taken = hub.configure(thresholds(&settings), &loaded.config.alerts);
+            let taken = hub.configure(thresholds(&settings), &loaded.config);
             hub.metrics().reloaded(taken);
             if !taken {
                 tracing::error!("the configuration was read again, but the alerts' thread does not take it");
                 return;
             }
             tracing::info!(
-                "the configuration was read again: thresholds and alerts hold from now on, all else from the next start"
+                "the configuration was read again: thresholds, alerts and hooks hold from now on, all else from the next start"
             );
         }
         Err(errors) => {

@@ -1,6 +1,8 @@
 //! Outputs: what leaves the daemon.
 
 pub mod alert;
+mod backoff;
+mod client;
 pub mod forensics;
 pub mod http;
 pub mod metrics;

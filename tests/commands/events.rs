@@ -117,17 +117,20 @@ fn the_story_of_an_event_says_what_happened_and_what_happened_near_it() {
     let story = recorded.print(&["events", "show", "2"]);
     for said in [
         "Event 2: pause, ",
+        "The machine stood still for ",
         "\n  began     2026-02-03 ",
-        "\n  verdict   ",
-        " (certain)\n",
-        " of 100, critical: ",
-        "pageins 30/30",
-        "\n  culprits  fileproviderd (pid ",
-        "\n  status    unreviewed\n",
-        "\nWithin a minute of it:\n",
+        "\n  verdict   pause, certain\n",
+        "\n  why       This is a recording without heartbeats",
+        "\n  stress    ",
+        " of 100, critical\n",
+        "\nWhat built up  in the ",
+        "  30/30  ",
+        "\nWho  share of the points\n  fileproviderd (",
+        "\nWithin a minute of it\n",
         "event 1: episode",
         "event 3: episode",
         "event 4: pause",
+        "\nNext  pause-monitor …\n  events mark 2 ",
     ] {
         assert!(story.contains(said), "{said:?} is missing:\n{story}");
     }
@@ -163,7 +166,7 @@ fn marks_and_notes_stay_and_filters_see_them() {
     let event = recorded.json(&["events", "show", "4", "--json"]);
     assert_eq!((&event["status"], &event["note"]), (&"reviewed".into(), &"backup ran\u{1b}[2J".into()));
     let story = recorded.print(&["events", "show", "4"]);
-    assert!(story.contains("status    reviewed\n") && story.contains("backup ran"), "{story}");
+    assert!(story.contains("  status    reviewed\n") && story.contains("backup ran"), "{story}");
     assert!(!story.contains('\u{1b}'), "control characters are shown replaced");
     recorded.print(&["events", "mark", "4", "--note", ""]);
     let event = recorded.json(&["events", "show", "4", "--json"]);
@@ -176,6 +179,7 @@ fn an_event_that_does_not_exist_is_a_failure_told_in_one_line() {
     for arguments in [
         &["events", "show", "99"][..],
         &["events", "show", "99", "--json"],
+        &["events", "report", "99"],
         &["events", "mark", "99", "--note", "x"],
     ] {
         let run = recorded.program.run(arguments);
@@ -205,6 +209,7 @@ fn a_wrong_filter_is_wrong_usage_that_says_what_is_understood() {
         (&["events", "show", "x"], "'x'"),
         (&["events", "--json", "show", "1"], "stands behind that word: pause-monitor events show 7 --json"),
         (&["events", "--limit", "3", "list"], "stands behind that word"),
+        (&["events", "report"], "<ID>"),
         (&["events", "mark", "1"], "--status <STATUS>|--note <TEXT>"),
     ] {
         let run = program.run(arguments);

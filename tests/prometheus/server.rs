@@ -37,12 +37,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// A Prometheus with this configuration, further arguments, and further files beside it. Its rules are those of the
-    /// repository.
+    /// repository, unless they are among the files.
     pub(crate) fn prometheus(config: &str, arguments: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let program = peer(&["prometheus"], "prometheus")?;
         let directory = tempfile::tempdir().unwrap();
         let rules = files::text("deploy/prometheus/pause-monitor.rules.yml");
-        for (name, text) in files.iter().copied().chain([("pause-monitor.rules.yml", &*rules)]) {
+        for (name, text) in [("pause-monitor.rules.yml", &*rules)].iter().chain(files) {
             fs::write(directory.path().join(name), text).unwrap();
         }
         let mut command = Command::new(program);

@@ -7,13 +7,10 @@
 mod captures;
 mod redaction;
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::cli::{Context, Exit, output};
@@ -45,18 +42,7 @@ pub(super) fn run(
     let export = Export { event, samples, redactor, context };
     match file {
         None => output::print(|out| export.write(out))?,
-        Some(file) => {
-            // Names of processes are in it: it is its owner's alone. A file that is there is somebody's.
-            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-            let made = made.with_context(|| format!("can't make {}", file.display()))?;
-            let mut out = BufWriter::new(made);
-            let written = export.write(&mut out).and_then(|()| out.flush());
-            if let Err(error) = written {
-                // What is there is not the whole event.
-                let _ = std::fs::remove_file(file);
-                return Err(error).with_context(|| format!("can't write {}", file.display()));
-            }
-        }
+        Some(file) => output::make_file(file, |out| export.write(out))?,
     }
     Ok(Exit::Done.into())
 }

@@ -374,11 +374,31 @@ impl Reader {
     /// # Errors
     /// [`QueryError`].
     pub fn samples(&self, id: EventId) -> Result<Vec<SampleLine<'static>>, QueryError> {
-        let read = || {
-            self.connection
-                .prepare("SELECT * FROM event_samples WHERE event_id = ?1 ORDER BY seq")?
-                .query_map([column(id)], read_sample)?
-                .collect()
+        let mut all = Vec::new();
+        self.each_sample(id, (i64::MIN, i64::MAX), |sample| all.push(sample))?;
+        Ok(all)
+    }
+
+    /// Hands over the event's samples of a span of time (Unix ns, both ends in it), as they came and one at a time:
+    /// an hour of them would take 100 MB.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn each_sample(
+        &self,
+        id: EventId,
+        (from_ns, to_ns): (i64, i64),
+        mut take: impl FnMut(SampleLine<'static>),
+    ) -> Result<(), QueryError> {
+        let mut read = || {
+            let sql =
+                "SELECT * FROM event_samples WHERE event_id = ?1 AND time BETWEEN ?2 AND ?3 ORDER BY seq";
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query(params![column(id), from_ns, to_ns])?;
+            while let Some(row) = rows.next()? {
+                take(read_sample(row)?);
+            }
+            Ok(())
         };
         self.wrap(read())
     }
