@@ -13,8 +13,10 @@ mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
 use std::process::{Command, Stdio};
 
+#[cfg(target_os = "linux")]
 use daemon::{signal, until};
 use program::{Program, Run};
 use terminal::{Terminal, has_tmux};

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -53,6 +54,9 @@ listen = []
 
 [alerts]
 critical_entered = false
+
+[forensics]
+enabled = false
 
 [log]
 level = \"debug\"
@@ -364,13 +368,20 @@ fn pause_monitor(directory: &Path, name: &str) -> Command {
 /// Removes what a demonstration left that was killed: directories whose lock nobody holds.
 fn sweep(temporary: &Path) {
     let Ok(entries) = fs::read_dir(temporary) else { return };
+    // SAFETY: it takes nothing and always succeeds.
+    let us = unsafe { libc::geteuid() };
     for entry in entries.filter_map(Result::ok) {
         if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             continue;
         }
-        // One that is just beginning has no lock yet; another user's can't be locked.
+        // What is not ours may be a trap: others can make anything in this directory, and links in it. One that is just
+        // beginning has no lock yet.
         let directory = entry.path();
-        if directory.join(lock::FILE_NAME).is_file() && Lock::take(&directory).is_ok() {
+        let ours = |path: &Path| fs::symlink_metadata(path).ok().filter(|found| found.uid() == us);
+        let is_abandoned = ours(&directory).is_some_and(|found| found.is_dir())
+            && ours(&directory.join(lock::FILE_NAME)).is_some_and(|found| found.is_file())
+            && Lock::take(&directory).is_ok();
+        if is_abandoned {
             let _ = fs::remove_dir_all(directory);
         }
     }

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::daemon::{Daemon, until};
+use crate::daemon::Daemon;
+#[cfg(target_os = "linux")]
+use crate::daemon::until;
 use crate::http::{get, scrape, series};
 use crate::program::Program;
 use crate::stand_in::{self, StandIn};

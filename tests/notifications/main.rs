@@ -125,7 +125,7 @@ fn without_a_desktop_it_is_said_once_and_counted_each_time() {
     // Turned off, none is tried.
     daemon.write_config("[alerts]\npause_detected = false\ncritical_entered = false\ncooldown = \"0s\"\n");
     daemon.signal(libc::SIGHUP);
-    daemon.wait_for_log("thresholds and alerts hold from now on");
+    daemon.wait_for_log("thresholds, alerts and hooks hold from now on");
     let before = count(&daemon, "pause_detected", "failed");
     let pauses = daemon.events().len();
     daemon.until("more pauses", || (daemon.events().len() >= pauses + 4).then_some(()));

@@ -135,6 +135,13 @@ fn the_last_pause_is_known_after_a_restart() {
     let mut row = episode_row(5, 0);
     row.kind = Kind::Pause;
     row.ended_ns = Some(T0 + 3 * SECOND);
+    row.culprits = vec![crate::wire::CulpritLine {
+        pid: 501,
+        name: "mds_stores".into(),
+        share: 0.61,
+        factors: [("pageins".into(), 28)].into(),
+        evidence: "pageins 3/s → 840/s".into(),
+    }];
     bench.push(Write::Event(Box::new(row)));
     bench.settle();
     assert_eq!(bench.recovered().last_pause, None);
