@@ -17,13 +17,7 @@ use crate::web::{escaped, request};
 
 /// Where a daemon serves its metrics.
 pub(crate) fn address(daemon: &Daemon) -> SocketAddr {
-    daemon.until("the address of its metrics", || {
-        let log = daemon.log();
-        let (_, rest) = log.split_once("http://127.0.0.1:")?;
-        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        // The line may be half written.
-        (port.len() < rest.len()).then(|| format!("127.0.0.1:{port}").parse().unwrap())
-    })
+    crate::http::address(daemon).parse().unwrap()
 }
 
 /// A running server.
