@@ -221,8 +221,7 @@ impl Stage {
         self.show("The event:", &["events"])?;
         self.show("Its story:", &["events", "show", &event.to_string()])?;
         output::print(|out| {
-            writeln!(out, "\nTo watch this machine now: pause-monitor daemon")?;
-            writeln!(out, "From every login on:       pause-monitor install")
+            writeln!(out, "\nTo watch this machine now: pause-monitor daemon")
         })
     }
 
