@@ -10,43 +10,25 @@ fn main() {
 }
 
 #[cfg(target_os = "linux")]
+#[path = "support/counting.rs"]
+mod counting;
+
+#[cfg(target_os = "linux")]
 fn main() {
     linux::main();
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::alloc::{GlobalAlloc, Layout, System};
     use std::process::{Child, Command};
-    use std::sync::atomic::{AtomicU64, Ordering};
 
+    use super::counting;
     use pause_monitor::clock;
     use pause_monitor::sample::Metrics;
     use pause_monitor::source::host::Host;
     use pause_monitor::source::linux::{ActivityReader, LinuxSource};
 
     const TICK: u64 = 100_000_000;
-
-    struct Counting;
-
-    static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-    // SAFETY: hands everything on to the system's allocator.
-    unsafe impl GlobalAlloc for Counting {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-            // SAFETY: the caller's promise is handed on.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-            // SAFETY: the caller's promise is handed on.
-            unsafe { System.dealloc(pointer, layout) }
-        }
-    }
-
-    #[global_allocator]
-    static ALLOCATOR: Counting = Counting;
 
     struct Sleepers(Vec<Child>);
 
@@ -85,7 +67,7 @@ mod linux {
         for n in 0..ticks + 20 {
             if n == 20 {
                 calls = reads();
-                allocations = ALLOCATIONS.load(Ordering::Relaxed);
+                allocations = counting::allocations();
             }
             deadline += TICK;
             clock::sleep_until(deadline);
@@ -99,7 +81,7 @@ mod linux {
                 worst = worst.max(spent);
             }
         }
-        let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - allocations) as f64 / ticks as f64;
+        let allocations = (counting::allocations() - allocations) as f64 / ticks as f64;
         let calls = (reads() - calls) as f64 / ticks as f64;
         let mean = cpu / ticks as f64;
         println!(

@@ -5,11 +5,9 @@
 //! HTTP, all in one run.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pause_monitor::clock;
@@ -17,33 +15,17 @@ use pause_monitor::engine::Thresholds;
 use pause_monitor::output::metrics::{self, Peers};
 use pause_monitor::sample::Sample;
 
-struct Counting;
+#[path = "support/counting.rs"]
+mod counting;
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: hands everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
 
 /// The median time and the allocations of one run, of `runs`.
 fn measure(runs: usize, mut run: impl FnMut()) -> (Duration, u64) {
     run();
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = allocations();
     run();
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let allocations = allocations() - before;
     let mut times: Vec<Duration> = (0..runs)
         .map(|_| {
             let begin = Instant::now();
@@ -103,6 +85,7 @@ fn main() {
         store: Default::default(),
         alerts: Default::default(),
         otlp: Default::default(),
+        forensics: Default::default(),
         handover_dropped: Default::default(),
         log: None,
         culprit_info: false,

@@ -85,6 +85,28 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} bytes") } else { format!("{value:.1} {}", units[unit]) }
 }
 
+/// A figure in three digits, none wasted.
+#[must_use]
+pub fn number(value: f64) -> String {
+    match value {
+        value if value >= 100.0 => format!("{value:.0}"),
+        value if value >= 10.0 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
+    }
+}
+
+/// Bytes a second, in three digits.
+#[must_use]
+pub fn bytes_per_s(value: f64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (value.max(0.0), 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{value:.0} B/s") } else { format!("{} {}/s", number(value), UNITS[unit]) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

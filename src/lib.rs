@@ -5,7 +5,9 @@
 //! heartbeat ───^                                                    ├ output::socket  (tui, stream)
 //!                                                                   ├ output::metrics, output::http (Prometheus)
 //!                                                                   ├ output::store   (events)
-//!                                                                   └ output::otlp    (spans, from the store)
+//!                                                                   ├ output::otlp    (spans, from the store)
+//!                                                                   ├ output::alert   (notifications)
+//!                                                                   └ output::forensics (evidence of pauses)
 //! ```
 //!
 //! Arrows point one way: cli → {tui, service} → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
@@ -17,9 +19,11 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod event;
+pub mod factor;
 pub mod heartbeat;
 pub mod human;
 pub mod output;
+pub mod redact;
 pub mod sample;
 pub mod service;
 pub mod source;

@@ -239,3 +239,21 @@ fn under_sudo_what_is_written_belongs_to_the_invoking_user() {
     }
     assert!(fs::read_to_string(&file).unwrap().contains("#command = [\"/usr/bin/sudo\", \"-n\","));
 }
+
+#[test]
+fn a_check_reads_the_web_configuration_too_and_says_what_is_wrong_with_it() {
+    let program = Program::new();
+    let config = program.home().join("c.toml");
+    fs::write(&config, "[http]\nweb_config = \"web.yml\"\n").unwrap();
+    let check = || program.run(&["config", "check", config.to_str().unwrap()]);
+    let missing = check();
+    assert_eq!((missing.code, missing.stderr.lines().count()), (2, 1), "{missing:?}");
+    assert!(missing.stderr.contains("web.yml: "), "{missing:?}");
+    let web = program.home().join("web.yml");
+    fs::write(&web, "basic_auth_users:\n  ann: secret\n").unwrap();
+    let wrong = check();
+    assert!(wrong.stderr.contains("web.yml:2: "), "{wrong:?}");
+    assert_eq!(wrong.code, 2);
+    fs::write(&web, "").unwrap();
+    assert_eq!(check().code, 0);
+}

@@ -1,38 +1,14 @@
 //! In the steady state framing and decoding take no memory from the heap.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use pause_monitor::source::powermetrics::decode::{OwnPids, decode};
 use pause_monitor::source::powermetrics::frame::Framer;
 
 #[path = "oracle/capture.rs"]
 mod capture;
+#[path = "../benches/support/counting.rs"]
+mod counting;
 
-/// The system's allocator, counting what this thread asks for.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to the system's allocator as it came; the counter is a plain cell without a
-// destructor, which neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
 
 fn feed(framer: &mut Framer, stream: &[u8]) -> usize {
     let mut decoded = 0;
@@ -54,10 +30,10 @@ fn framing_and_decoding_allocate_nothing_once_the_buffer_has_its_size() {
         .collect();
     let mut framer = Framer::new();
     assert_eq!(feed(&mut framer, stream.as_bytes()), 4);
-    let before = ALLOCATIONS.get();
+    let before = allocations();
     assert!(before > 0, "the counter counts");
     for _ in 0..20 {
         assert_eq!(feed(&mut framer, stream.as_bytes()), 4);
     }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(allocations() - before, 0);
 }

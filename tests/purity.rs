@@ -53,6 +53,7 @@ fn the_arrows_between_modules_point_one_way() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (room, banned) in [
         ("source", ["crate::output", "crate::daemon", "crate::tui", "crate::cli"].as_slice()),
+        ("config", &["crate::output", "crate::source", "crate::daemon", "crate::tui", "crate::cli"]),
         ("output", &["crate::source", "crate::daemon", "crate::tui", "crate::cli"]),
         ("daemon", &["crate::tui", "crate::cli"]),
         ("tui", &["crate::cli::"]),

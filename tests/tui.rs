@@ -2,138 +2,20 @@
 //!
 //! Where tmux is missing the tests say that they were passed over; with PAUSE_MONITOR_REQUIRE_PEERS=1 they fail.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/peer.rs"]
+mod peer;
 #[path = "support/program.rs"]
 mod program;
-
-use std::path::Path;
-use std::process::{Command, Output};
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use daemon::{Daemon, signal, until};
 use program::Program;
-
-/// Whether tmux is there; where it has to be and is not, the test fails.
-fn has_tmux() -> bool {
-    let found = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
-    let required = std::env::var_os("PAUSE_MONITOR_REQUIRE_PEERS").is_some();
-    assert!(found || !required, "tmux is not installed: apt-get install tmux");
-    if !found {
-        println!("passed over: tmux is not installed");
-    }
-    found
-}
-
-/// A terminal: a tmux server of its own, with a shell in it, as a user has one.
-struct Terminal {
-    directory: tempfile::TempDir,
-}
-
-impl Terminal {
-    fn open(columns: u16, rows: u16) -> Self {
-        let terminal = Self { directory: tempfile::tempdir().unwrap() };
-        let size = [columns.to_string(), rows.to_string()];
-        terminal.tmux(&[
-            "new-session",
-            "-d",
-            "-x",
-            &size[0],
-            "-y",
-            &size[1],
-            "env",
-            "PS1=ready> ",
-            "LC_ALL=C.UTF-8",
-            "sh",
-        ]);
-        terminal.wait_for("ready>");
-        terminal
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> Output {
-        let socket = self.directory.path().join("tmux");
-        let output = Command::new("tmux")
-            .args(["-f", "/dev/null", "-S"])
-            .arg(socket)
-            .args(arguments)
-            .env("TERM", "xterm-256color")
-            .env_remove("TMUX")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output
-    }
-
-    /// What is seen.
-    fn screen(&self) -> String {
-        String::from_utf8(self.tmux(&["capture-pane", "-p"]).stdout).unwrap()
-    }
-
-    /// Types a key or words, by tmux's names.
-    fn press(&self, keys: &[&str]) {
-        let mut arguments = vec!["send-keys"];
-        arguments.extend(keys);
-        self.tmux(&arguments);
-    }
-
-    /// Runs a command in the shell.
-    fn run(&self, command: &str) {
-        self.tmux(&["send-keys", "-l", command]);
-        self.press(&["Enter"]);
-    }
-
-    /// Starts the dashboard, with its process id in a file.
-    fn dashboard(&self, data_dir: &Path, arguments: &str) {
-        let program = env!("CARGO_BIN_EXE_pause-monitor");
-        let pid = self.directory.path().join("pid");
-        self.run(&format!(
-            "clear; sh -c 'echo $$ > {}; exec {program} --data-dir {} tui {arguments}'; echo left with $?",
-            pid.display(),
-            data_dir.display()
-        ));
-    }
-
-    /// The dashboard's process id.
-    fn pid(&self) -> i32 {
-        let pid = self.directory.path().join("pid");
-        until("the dashboard's process id", || std::fs::read_to_string(&pid).ok()?.trim().parse().ok())
-    }
-
-    /// Waits until all of that is seen; what is seen then.
-    fn wait_for_all(&self, words: &[&str]) -> String {
-        let mut seen = String::new();
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until(&format!("{words:?} on the screen"), || {
-                seen = self.screen();
-                words.iter().all(|words| seen.contains(words)).then_some(())
-            });
-        }));
-        assert!(found.is_ok(), "{words:?} are not on the screen:\n{seen}");
-        seen
-    }
-
-    fn wait_for(&self, words: &str) -> String {
-        self.wait_for_all(&[words])
-    }
-
-    /// The shell's screen is back, and takes what is typed as it did before.
-    fn is_restored(&self, code: i32) {
-        let seen = self.wait_for(&format!("left with {code}"));
-        assert!(!seen.contains("Stress"), "{seen}");
-        self.run("stty -a | grep -o ' icanon\\| echo '");
-        self.wait_for_all(&["icanon", "echo"]);
-        let flags = self.tmux(&["display-message", "-p", "#{alternate_on}#{mouse_any_flag}#{cursor_flag}"]);
-        assert_eq!(String::from_utf8_lossy(&flags.stdout).trim(), "001", "alternate screen, mouse, cursor");
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let socket = self.directory.path().join("tmux");
-        let _ = Command::new("tmux").arg("-S").arg(socket).arg("kill-server").output();
-    }
-}
+use terminal::{Terminal, has_tmux};
 
 fn simulated(scenario: &str) -> Daemon {
     let source = format!("simulate:{scenario}");

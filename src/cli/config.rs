@@ -93,6 +93,7 @@ fn check(context: &Context, file: Option<&Path>) -> anyhow::Result<()> {
         context.config_origin = Origin::Option("the command line");
     }
     let loaded = config::load(&context, &Overrides::default())?;
+    crate::output::http::check(&loaded.config.http)?;
     let name = printable(&context.config_file.to_string_lossy());
     let finding =
         if loaded.file_exists { "ok" } else { "ok: there is no such file, every value is its default" };

@@ -32,6 +32,9 @@ pub struct Args {
     /// End with exit code 0 where another start would not mend it: launchd starts anything else again, for ever
     #[arg(long)]
     under_launchd: bool,
+    /// End when standard input does: with whoever started it, whichever way that ends
+    #[arg(long, hide = true)]
+    until_eof: bool,
 }
 
 /// Runs the daemon.
@@ -73,6 +76,7 @@ fn watch(args: &Args, context: &Context) -> Result<(), Ended> {
         overrides: args.overrides.clone(),
         allow_degraded: args.allow_degraded,
         speed: args.speed,
+        until_eof: args.until_eof,
         log_dropped,
     };
     let result = daemon::run(&loaded, &run);

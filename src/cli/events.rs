@@ -1,7 +1,9 @@
-//! `events`: what happened, listed, shown, marked.
+//! `events`: what happened: listed, shown, marked, exported, reported.
 
 mod export;
+mod report;
 mod show;
+mod story;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -25,7 +27,9 @@ const NEWEST: u32 = 20;
   pause-monitor events --kind pause --since 7d          last week's pauses
   pause-monitor events --min-duration 2s --json         all that took 2 s or more, for a program
   pause-monitor events show 7                           the whole story of event 7
+  pause-monitor events report 7 -o event-7.html         the same as a page with plots, to attach to a bug report
   pause-monitor events mark 7 --status pinned           keep it for good
+  pause-monitor events export 7 -o pause.jsonl --redact for somebody else to look at
   pause-monitor events mark 8 9 --status reviewed --note \"backup ran\"
 
 Tables show local time, JSON shows UTC.")]
@@ -44,8 +48,11 @@ enum Action {
     Show(ShowArgs),
     /// Mark events as reviewed, pinned or dismissed, or write a note
     Mark(MarkArgs),
-    /// Write an event with its samples to a file that `analyze`, `daemon --source replay:` and `tui --replay` read
+    /// Write an event with its samples and captures to a file that `analyze`, `daemon --source replay:` and `tui --replay`
+    /// read
     Export(ExportArgs),
+    /// Write the whole story of an event, with plots, as one HTML page that needs nothing else
+    Report(ReportArgs),
 }
 
 #[derive(Debug, Default, PartialEq, clap::Args)]
@@ -106,6 +113,18 @@ struct ExportArgs {
     /// The file, which must not exist yet [default: standard output]
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<std::path::PathBuf>,
+    /// Take names of users, their home directories and the host's name out; binary captures are left out then
+    #[arg(long)]
+    redact: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// The event's number, as `events` lists it
+    id: EventId,
+    /// The file, which must not exist yet [default: standard output, unless that is a terminal]
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    output: Option<std::path::PathBuf>,
 }
 
 fn kinds() -> impl TypedValueParser<Value = Kind> {
@@ -128,14 +147,15 @@ fn statuses() -> impl TypedValueParser<Value = Status> {
 pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
     // clap could refuse these, but would refuse --config and --data-dir in that place, too.
     if args.action.is_some() && args.list != ListArgs::default() {
-        let told = "what is asked of `events list`, `show`, `mark` or `export` stands behind that word: pause-monitor events show 7 --json";
+        let told = "what is asked of `events list`, `show`, `mark`, `export` or `report` stands behind that word: pause-monitor events show 7 --json";
         return Err(Failure::new(Exit::Usage, told).into());
     }
     match &args.action {
         None => list(&args.list, context),
         Some(Action::List(args)) => list(args, context),
         Some(Action::Show(args)) => show::run(args.id, args.json, context),
-        Some(Action::Export(args)) => export::run(args.id, args.output.as_deref(), context),
+        Some(Action::Export(args)) => export::run(args.id, args.output.as_deref(), args.redact, context),
+        Some(Action::Report(args)) => report::run(args.id, args.output.as_deref(), context),
         Some(Action::Mark(args)) => {
             store::mark(&context.data_dir, &args.ids, args.status, args.note.as_deref())?;
             Ok(Exit::Done.into())

@@ -3,13 +3,16 @@
 //! A new command is two lines: a variant of `Command`, and its arm in `run`.
 
 pub mod analyze;
+pub mod capture;
 pub mod completions;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod doctor;
 pub mod events;
 mod exit;
 pub mod history;
+pub mod hooks;
 pub mod install;
 pub mod notify;
 pub mod output;
@@ -43,6 +46,7 @@ XDG_CONFIG_HOME and XDG_DATA_HOME are honoured; under sudo both are the invoking
 configuration has a default, and the file need not exist.
 
 Examples:
+  pause-monitor demo                  what a pause looks like, in less than a minute
   pause-monitor daemon                watch this machine, until Ctrl-C
   pause-monitor status                is it well, and when was the last pause?
   pause-monitor tui                   the dashboard: what is building up, live
@@ -51,6 +55,7 @@ Examples:
   pause-monitor history --days 7      pauses and time in each tier, by day
   pause-monitor stream | jq           what the daemon sees, live
   pause-monitor analyze FILE          what happened in a recording
+  pause-monitor hooks test NAME       does this hook work?
   pause-monitor notify-test           does a notification come through?
   pause-monitor config init           write a commented configuration file
   pause-monitor config check          is it right?
@@ -101,9 +106,11 @@ enum Command {
     History(history::Args),
     Stream(stream::Args),
     Tui(tui::Args),
+    Demo(demo::Args),
     Analyze(analyze::Args),
     Simulate(simulate::Args),
     Prune(prune::Args),
+    Hooks(hooks::Args),
     NotifyTest(notify::Args),
     /// Show one notification, which comes as JSON on standard input
     #[command(name = crate::output::alert::COMMAND, hide = true)]
@@ -113,6 +120,8 @@ enum Command {
     Doctor(doctor::Args),
     Install(install::Args),
     Uninstall(uninstall::Args),
+    #[command(hide = true)]
+    Capture(capture::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -126,12 +135,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(args, &context),
         Command::Stream(args) => stream::run(args, &context),
         Command::Tui(args) => tui::run(args, &context),
+        Command::Demo(args) => demo::run(args),
         Command::Analyze(args) => analyze::run(args, &context),
         Command::Simulate(args) => {
             simulate::run(args, &mut std::io::stdout().lock())?;
             Ok(Exit::Done.into())
         }
         Command::Prune(args) => prune::run(args, &context),
+        Command::Hooks(args) => hooks::run(args, &context),
+        Command::Capture(args) => Ok(capture::run(args)),
         Command::NotifyTest(args) => notify::test(args, &context),
         Command::NotifyHelper => notify::helper(),
         Command::Config(args) => config::run(args, &context),

@@ -1,7 +1,10 @@
 //! Standard output: written through one lock, with errors that are told. It has no colour: programs read it as often
 //! as people.
 
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use anyhow::Context;
 
@@ -24,4 +27,20 @@ pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
         serde_json::to_writer_pretty(&mut *out, value)?;
         writeln!(out)
     })
+}
+
+/// Makes a file that only its owner can read, as names of processes are in it, and has `write` write to it. One that is
+/// there is somebody's, and stays; one that could not be written whole goes.
+///
+/// # Errors
+/// Where it is there already, or can't be made or written.
+pub fn make_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut out = BufWriter::new(made.with_context(|| format!("can't make {}", path.display()))?);
+    let written = write(&mut out).and_then(|()| out.flush());
+    if written.is_err() {
+        // What went wrong is told; that half of a file stays would be a second thing.
+        let _ = fs::remove_file(path);
+    }
+    written.with_context(|| format!("can't write {}", path.display()))
 }

@@ -35,13 +35,18 @@ pub struct Args {
     symbols: Option<Symbols>,
 }
 
+/// Whether there is a terminal that can show the dashboard.
+pub(super) fn can_show() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    std::io::stdout().is_terminal() && !dumb
+}
+
 /// Runs the dashboard.
 ///
 /// # Errors
 /// Where there is no terminal, or the recording can't be opened.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    if !std::io::stdout().is_terminal() || dumb {
+    if !can_show() {
         let told = "the dashboard needs a terminal that can move its cursor: `pause-monitor status` and `stream` need none";
         return Err(Failure::new(Exit::Usage, told).into());
     }
@@ -69,6 +74,6 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             Show::Recording(name, Box::new(player), daemon::settings(&config), stop)
         }
     };
-    tui::run(show, look).context("the terminal failed")?;
+    tui::run(show, look, None).context("the terminal failed")?;
     Ok(Exit::Done.into())
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use toml::Value;
 use toml::de::DeValue;
 
-use super::otlp;
-use super::read::{ADDRESSES, addresses, command, file, found, real, time, times, whole};
+use super::headers::{self, Secret};
+use super::read::{ADDRESSES, addresses, command, file, found, listed, real, time, times, whole};
 use super::values::duration_text;
 use super::{Config, ListenAddress};
 
-/// One setting.
-pub(super) struct Key {
+/// One setting of a `T`: of the configuration, or of one of its hooks.
+pub(super) struct Key<T: 'static = Config> {
     /// Its section.
     pub(super) section: &'static str,
     /// Its name in the section.
@@ -22,65 +22,71 @@ pub(super) struct Key {
     pub(super) path: &'static str,
     /// What it means, for the commented file.
     pub(super) meaning: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: Kind<T>,
 }
 
 /// How a setting is written, what it may be, and where it goes.
-pub(super) enum Kind {
+pub(super) enum Kind<T: 'static = Config> {
     Time {
         range: RangeInclusive<Duration>,
-        get: fn(&Config) -> Duration,
-        set: fn(&mut Config, Duration),
+        get: fn(&T) -> Duration,
+        set: fn(&mut T, Duration),
     },
     Whole {
         unit: &'static str,
         range: RangeInclusive<u32>,
-        get: fn(&Config) -> u32,
-        set: fn(&mut Config, u32),
+        get: fn(&T) -> u32,
+        set: fn(&mut T, u32),
     },
     Real {
         range: RangeInclusive<f64>,
-        get: fn(&Config) -> f64,
-        set: fn(&mut Config, f64),
+        get: fn(&T) -> f64,
+        set: fn(&mut T, f64),
     },
     Word {
         choices: fn() -> String,
-        get: fn(&Config) -> String,
-        set: fn(&mut Config, &str) -> Result<(), String>,
+        get: fn(&T) -> String,
+        set: fn(&mut T, &str) -> Result<(), String>,
     },
     /// Text that is empty by default.
     Text {
         what: &'static str,
-        get: fn(&Config) -> String,
-        set: fn(&mut Config, &str) -> Result<(), String>,
+        get: fn(&T) -> String,
+        set: fn(&mut T, &str) -> Result<(), String>,
     },
     /// Names with secret values.
     Headers {
-        get: fn(&Config) -> &[(http::HeaderName, otlp::Secret)],
-        set: fn(&mut Config, Vec<(http::HeaderName, otlp::Secret)>),
+        get: fn(&T) -> &[(http::HeaderName, Secret)],
+        set: fn(&mut T, Vec<(http::HeaderName, Secret)>),
+    },
+    /// Words of a closed set, each at most once.
+    Words {
+        choices: fn() -> String,
+        get: fn(&T) -> Vec<String>,
+        set: fn(&mut T, Vec<String>) -> Result<(), String>,
     },
     Command {
-        get: fn(&Config) -> &[String],
-        set: fn(&mut Config, Vec<String>),
+        get: fn(&T) -> &[String],
+        set: fn(&mut T, Vec<String>),
     },
     Addresses {
-        get: fn(&Config) -> &[ListenAddress],
-        set: fn(&mut Config, Vec<ListenAddress>),
+        get: fn(&T) -> &[ListenAddress],
+        set: fn(&mut T, Vec<ListenAddress>),
     },
     Switch {
-        get: fn(&Config) -> bool,
-        set: fn(&mut Config, bool),
+        get: fn(&T) -> bool,
+        set: fn(&mut T, bool),
     },
     /// The path of a file; empty for none.
     File {
-        get: fn(&Config) -> Option<&Path>,
-        set: fn(&mut Config, Option<PathBuf>),
+        get: fn(&T) -> Option<&Path>,
+        set: fn(&mut T, Option<PathBuf>),
     },
 }
 
-impl Key {
+impl<T> Key<T> {
     /// Puts what is written into `config`, or says in one line why not.
-    pub(super) fn set(&self, config: &mut Config, value: &DeValue<'_>) -> Result<(), String> {
+    pub(super) fn set(&self, config: &mut T, value: &DeValue<'_>) -> Result<(), String> {
         match &self.kind {
             Kind::Time { range, set, .. } => set(config, time(value, range)?),
             Kind::Whole { range, set, .. } => set(config, whole(value, range)?),
@@ -100,7 +106,8 @@ impl Key {
                     ));
                 }
             },
-            Kind::Headers { set, .. } => set(config, otlp::read_headers(value)?),
+            Kind::Headers { set, .. } => set(config, headers::read(value)?),
+            Kind::Words { choices, set, .. } => set(config, listed(value, choices)?)?,
             Kind::Command { set, .. } => set(config, command(value)?),
             Kind::Addresses { set, .. } => set(config, addresses(value)?),
             Kind::Switch { set, .. } => match value {
@@ -113,7 +120,7 @@ impl Key {
     }
 
     /// The value in force, as it would be written.
-    pub(super) fn get(&self, config: &Config) -> Value {
+    pub(super) fn get(&self, config: &T) -> Value {
         match &self.kind {
             Kind::Time { get, .. } => Value::String(duration_text(get(config))),
             Kind::Whole { get, .. } => Value::Integer(get(config).into()),
@@ -126,6 +133,7 @@ impl Key {
                     .map(|(name, value)| (name.to_string(), Value::String(format!("{value:?}"))))
                     .collect(),
             ),
+            Kind::Words { get, .. } => Value::Array(get(config).into_iter().map(Value::String).collect()),
             Kind::Command { get, .. } => {
                 Value::Array(get(config).iter().cloned().map(Value::String).collect())
             }
@@ -148,6 +156,7 @@ impl Key {
             Kind::Word { choices, .. } => format!("One of {}", choices()),
             Kind::Text { what, .. } => (*what).to_owned(),
             Kind::Headers { .. } => "A table of texts, like { authorization = \"Bearer …\" }".to_owned(),
+            Kind::Words { choices, .. } => format!("A list of any of {}", choices()),
             Kind::Command { .. } => "A list of texts, run without a shell".to_owned(),
             Kind::Addresses { .. } => {
                 format!("A list of at most {ADDRESSES} addresses with ports; \":9847\" is all addresses")

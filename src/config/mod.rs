@@ -4,6 +4,8 @@
 //! `config show` and `config init` all go by that table. An option of the command line beats the environment
 //! (OpenTelemetry's variables), that beats the file, the file beats the default.
 
+mod headers;
+mod hooks;
 mod keys;
 mod listen;
 pub mod otlp;
@@ -18,12 +20,17 @@ mod values;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use headers::Secret;
+pub use hooks::{Hook, WebhookUrl};
 pub use listen::ListenAddress;
 pub use otlp::Otlp;
 pub use paths::{Origin, Owner, Paths, PathsError, User, user};
-pub use settings::{Alerts, Config, Http, Log, Pause, Powermetrics, Retention, Ring, Tiers, default_command};
+pub use settings::{
+    Alerts, Config, Forensics, Http, Log, Pause, Powermetrics, Retention, Ring, Tiers, default_command,
+};
 pub use values::{
-    Compression, LogFormat, LogLevel, NoSuchValue, Protocol, Scenario, SourceKind, duration_text,
+    Compression, Event, LogFormat, LogLevel, NoSuchValue, Protocol, Scenario, SourceKind, WebhookFormat,
+    duration_text,
 };
 
 use table::KEYS;
@@ -95,6 +102,8 @@ pub struct Loaded {
     pub file_exists: bool,
     /// One for each of `KEYS`.
     origins: Vec<Origin>,
+    /// The hooks, with where the values of each come from.
+    hooks: Vec<hooks::Written>,
 }
 
 /// What stands in a message in place of the file's name.
@@ -134,9 +143,15 @@ pub fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, ConfigErrors
         }
         None => {}
     }
-    if let (Some(web_config), Some(directory)) = (&mut loaded.config.http.web_config, file.parent()) {
-        // An absolute path stays as it is.
-        *web_config = directory.join(&web_config);
+    if let Some(directory) = file.parent() {
+        if let Some(web_config) = &mut loaded.config.http.web_config {
+            // An absolute path stays as it is.
+            *web_config = directory.join(&web_config);
+        }
+        for (hook, written) in loaded.config.hooks.iter_mut().zip(&mut loaded.hooks) {
+            hooks::relative_to(&mut written.hook, directory);
+            hook.clone_from(&written.hook);
+        }
     }
     loaded.put_on_top(overrides);
     Ok(loaded)
@@ -148,7 +163,7 @@ pub fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, ConfigErrors
 /// Everything found wrong with it, by line; syntax errors alone where there are any.
 pub fn parse(text: &str, root: bool) -> Result<Loaded, Vec<Problem>> {
     let mut problems = Vec::new();
-    let entries = raw::entries(text, &mut problems)?;
+    let (entries, hooks) = raw::entries(text, &mut problems)?;
     let mut config = Config::default();
     let mut origins = vec![Origin::Default; KEYS.len()];
     for entry in &entries {
@@ -160,7 +175,8 @@ pub fn parse(text: &str, root: bool) -> Result<Loaded, Vec<Problem>> {
             }
         }
     }
-    let mut loaded = Loaded { config, file_exists: true, origins };
+    config.hooks = hooks.iter().map(|written| written.hook.clone()).collect();
+    let mut loaded = Loaded { config, file_exists: true, origins, hooks };
     if problems.is_empty() {
         problems.extend(loaded.contradiction());
     }

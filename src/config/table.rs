@@ -1,4 +1,4 @@
-//! Every setting, section by section: its meaning, unit and range, and its place in a [`Config`].
+//! Every setting, section by section: its meaning, unit and range, and its place in a [`Config`](super::Config).
 
 use std::time::Duration;
 
@@ -366,6 +366,35 @@ pub(super) static KEYS: &[Key] = &[
             range: ms(0)..=secs(86_400),
             get: |config| config.alerts.cooldown,
             set: |config, value| config.alerts.cooldown = value,
+        },
+    ),
+    key!(
+        "forensics",
+        "enabled",
+        "Gather evidence after a pause: the samples before it, and what the system can tell. It stays on this machine.",
+        Kind::Switch {
+            get: |config| config.forensics.enabled,
+            set: |config, on| config.forensics.enabled = on,
+        },
+    ),
+    key!(
+        "forensics",
+        "spindump",
+        "On macOS take a spindump too: 15 to 23 s of CPU time, as root, which can itself cause stalls.",
+        Kind::Switch {
+            get: |config| config.forensics.spindump,
+            set: |config, on| config.forensics.spindump = on,
+        },
+    ),
+    key!(
+        "forensics",
+        "max_mb",
+        "All evidence together is kept below this size: the oldest goes first, pinned events' stays.",
+        Kind::Whole {
+            unit: "MB",
+            range: 10..=100_000,
+            get: |config| config.retention.forensics_max_mb,
+            set: |config, value| config.retention.forensics_max_mb = value,
         },
     ),
     key!(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jiff::SignedDuration;
 use jiff::fmt::friendly::{Spacing, SpanPrinter};
+use serde::{Deserialize, Serialize};
 
 /// A word that is none of those that have a meaning; says which have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -177,6 +178,98 @@ impl FromStr for Compression {
     }
 }
 
+/// What an alert is about: what a hook's `on` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The machine stood still.
+    Pause,
+    /// The sampler, or this program, stood still while the rest went on.
+    Stall,
+    /// The machine went down while it was being watched.
+    Outage,
+    /// CRITICAL was entered for long enough, or with a pause; and left.
+    Critical,
+    /// SENTINEL was left; and returned to.
+    Elevated,
+    /// SENTINEL was returned to: the episode is over.
+    Recovered,
+    /// The source delivers nothing; and delivers again.
+    SourceDown,
+    /// The source delivers again.
+    SourceUp,
+    /// The evidence of a pause is gathered.
+    Forensics,
+}
+
+impl Event {
+    /// All events, in the order of every table.
+    pub const ALL: [Self; 9] = [
+        Self::Pause,
+        Self::Stall,
+        Self::Outage,
+        Self::Critical,
+        Self::Elevated,
+        Self::Recovered,
+        Self::SourceDown,
+        Self::SourceUp,
+        Self::Forensics,
+    ];
+
+    /// The event's name in payloads and in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Stall => "stall",
+            Self::Outage => "outage",
+            Self::Critical => "critical",
+            Self::Elevated => "elevated",
+            Self::Recovered => "recovered",
+            Self::SourceDown => "source_down",
+            Self::SourceUp => "source_up",
+            Self::Forensics => "forensics",
+        }
+    }
+
+    /// The event of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == text)
+    }
+}
+
+/// What a webhook is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WebhookFormat {
+    /// The whole payload
+    Json,
+    /// What Slack and those compatible with it take: the summary
+    Slack,
+    /// What ntfy takes: the summary, with a title, a priority and tags
+    Ntfy,
+}
+
+impl WebhookFormat {
+    /// The format's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Slack => "slack",
+            Self::Ntfy => "ntfy",
+        }
+    }
+}
+
+impl FromStr for WebhookFormat {
+    type Err = NoSuchValue;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchValue> {
+        word(text)
+    }
+}
+
 /// How important a message must be to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
@@ -311,6 +404,9 @@ mod tests {
         }
         for &protocol in Protocol::value_variants() {
             assert_eq!(protocol.as_str(), name(protocol.to_possible_value()));
+        }
+        for &format in WebhookFormat::value_variants() {
+            assert_eq!(format.as_str(), name(format.to_possible_value()));
         }
         for &compression in Compression::value_variants() {
             assert_eq!(compression.as_str(), name(compression.to_possible_value()));

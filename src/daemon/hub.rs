@@ -9,9 +9,10 @@ use tokio::time::timeout;
 use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
 use crate::clock;
-use crate::config;
-use crate::event::{Notice, Verdict};
+use crate::config::Config;
+use crate::event::{Gap, Notice, Verdict};
 use crate::output::alert::{Alert, Alerts, Record, Watch};
+use crate::output::forensics::{Forensics, Pause};
 use crate::output::metrics::Metrics;
 use crate::output::socket::{Kind, Socket};
 use crate::output::store::{Recorder, Recovered, Store, Write};
@@ -50,6 +51,8 @@ pub struct Hub {
     telling: Vec<Alert>,
     commands: std::sync::mpsc::SyncSender<Command>,
     metrics: Metrics,
+    /// Where evidence is gathered, and from which length of a pause on, ns.
+    forensics: Option<(Forensics, u64)>,
     /// The database was opened, and what it held is known.
     recovered: bool,
     rejects: Rejects,
@@ -107,6 +110,7 @@ impl Hub {
             writes: Vec::new(),
             commands,
             metrics,
+            forensics: None,
             recovered: false,
             rejects: Rejects::default(),
             line: Vec::with_capacity(4096),
@@ -124,12 +128,26 @@ impl Hub {
         &self.metrics
     }
 
+    /// Evidence is gathered by `forensics`, of pauses of at least `min_duration`.
+    pub fn gather_by(&mut self, forensics: Forensics, min_duration: Duration) {
+        self.forensics = Some((forensics, 0));
+        self.set_least_pause(min_duration);
+    }
+
+    /// Evidence is gathered of pauses of at least `min_duration`.
+    fn set_least_pause(&mut self, min_duration: Duration) {
+        if let Some((_, least_ns)) = &mut self.forensics {
+            *least_ns = u64::try_from(min_duration.as_nanos()).unwrap_or(u64::MAX);
+        }
+    }
+
     /// Other settings: thresholds are told in every hello from here on. False where the alerts are not taken.
     #[must_use]
-    pub fn configure(&mut self, thresholds: Thresholds, alerts: &config::Alerts) -> bool {
+    pub fn configure(&mut self, thresholds: Thresholds, config: &Config) -> bool {
         self.identity.thresholds = thresholds;
-        self.watch.set_critical_min(alerts.critical_min_duration);
-        self.alerts.configure(alerts.clone())
+        self.watch.set_critical_min(config.alerts.critical_min_duration);
+        self.set_least_pause(config.alerts.pause_min_duration);
+        self.alerts.configure(config.alerts.clone(), config.hooks.clone())
     }
 
     /// Serves until dropped; cancelled between two turns it loses nothing.
@@ -193,9 +211,9 @@ impl Hub {
         self.write();
     }
 
-    /// Lets go of socket, store and alerts.
-    pub fn into_parts(self) -> (Socket, Store, Alerts) {
-        (self.socket, self.store, self.alerts)
+    /// Lets go of socket, store, alerts and what gathers evidence.
+    pub fn into_parts(self) -> (Socket, Store, Alerts, Option<Forensics>) {
+        (self.socket, self.store, self.alerts, self.forensics.map(|(forensics, _)| forensics))
     }
 
     fn sample(&mut self, sample: &Sample) {
@@ -235,6 +253,9 @@ impl Hub {
             tracing::info!("slept for {:.0} s", gap.duration_ns as f64 / 1e9);
         }
         self.recorder.notice(notice, &mut self.writes);
+        if let Notice::Gap(gap) = notice {
+            self.gather(gap);
+        }
         let event = match notice {
             Notice::Tier(change) => Some(change.episode),
             Notice::Gap(gap) => gap.id,
@@ -246,6 +267,21 @@ impl Hub {
         self.watch.notice(notice, incident, &mut self.telling);
         self.tell();
         self.write();
+    }
+
+    /// Has evidence of a pause gathered. Its ring is the one that is stored.
+    fn gather(&self, gap: &Gap) {
+        let Some((forensics, least_ns)) = &self.forensics else { return };
+        let Some(event) = gap.id.filter(|_| gap.verdict == Verdict::Pause && gap.duration_ns >= *least_ns)
+        else {
+            return;
+        };
+        let Some(incident) = self.recorder.incident(event) else { return };
+        let ring = self.writes.iter().find_map(|write| match write {
+            Write::Samples { event: of, samples } if *of == event => Some(samples.clone()),
+            _ => None,
+        });
+        forensics.gather(Pause { event, incident, gap: gap.clone(), ring: ring.unwrap_or_default() });
     }
 
     /// Hands the alerts over, each with the commit of its event.
@@ -319,7 +355,7 @@ impl Hub {
 
     fn recover(&mut self, recovered: &Recovered) {
         self.recovered = true;
-        self.metrics.restore_last_pause(recovered.last_pause_ns);
+        self.metrics.restore_last_pause(recovered.last_pause);
         // A daemon that goes away takes no commands.
         let _ = self.commands.try_send(Command::ReserveIds(recovered.next_event_id));
         if recovered.interrupted > 0 {

@@ -16,13 +16,15 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
-use crate::output::alert::{self, Alerts, Desktop, Watch};
+use crate::output::alert::{self, Alerts, Desktop, HookContext, Watch};
+use crate::output::forensics::{self, Forensics, ForensicsStats, Programs};
 use crate::output::http::{Http, HttpError};
 use crate::output::metrics::{self, Peers};
 use crate::output::otlp::{Exporter, Machine, OtlpError, Running};
@@ -85,6 +87,8 @@ pub struct Run {
     pub allow_degraded: bool,
     /// The pace of a recording or simulation.
     pub speed: Speed,
+    /// End when standard input does.
+    pub until_eof: bool,
     /// Counts the log's dropped lines.
     pub log_dropped: ErrorCounter,
 }
@@ -134,22 +138,48 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Told when standard input ends, where that counts.
+    input: oneshot::Receiver<()>,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen(until_eof: bool) -> std::io::Result<Self> {
+        let (told, input) = oneshot::channel();
+        if until_eof {
+            std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+                // One that fails has ended, too.
+                let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+                let _ = told.send(());
+            })?;
+        }
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            input,
         })
     }
 
-    /// Waits for SIGTERM or SIGINT; its name.
-    async fn stop(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    /// Waits for what stops the daemon; its name.
+    async fn stop(&mut self) -> &'static str {
+        Self::stopping(&mut self.terminate, &mut self.interrupt, &mut self.input).await
+    }
+
+    async fn stopping(
+        terminate: &mut Signal,
+        interrupt: &mut Signal,
+        input: &mut oneshot::Receiver<()>,
+    ) -> &'static str {
+        let ended = async {
+            // Dropped unsaid where it does not count, and told only once.
+            if input.is_terminated() || input.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+            () = ended => "standard input ended",
         }
     }
 }
@@ -157,7 +187,7 @@ impl Signals {
 async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let config = &loaded.config;
     let system = |what| move |error| DaemonError::System(what, error);
-    let mut signals = Signals::listen().map_err(system("signals can't be listened for"))?;
+    let mut signals = Signals::listen(run.until_eof).map_err(system("signals can't be listened for"))?;
     raise_descriptor_limit();
     let directory = &run.paths.data_dir;
     run.paths.create_dir(directory).map_err(system("the data directory"))?;
@@ -190,6 +220,8 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         source: config.source.as_str(),
         alerts: config.alerts.clone(),
         desktop: Desktop::new(run.paths.owner).map_err(system("this program's own path"))?,
+        hooks: config.hooks.clone(),
+        hook_context: HookContext::new(&run.paths),
     })
     .map_err(system("the alerts can't start"))?;
 
@@ -197,12 +229,14 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let engine = Engine::new(settings, opened.next_event_id);
     let (outlet, inlet) = handover::channel();
     let (commands, obeyed) = sync_channel(16);
+    let forensics = Arc::new(ForensicsStats::default());
     let peers = Peers {
         source: config.source.as_str(),
         socket: socket.clients().stats(),
         store: store.stats(),
         alerts: alerts.stats(),
         otlp: Arc::clone(&outbox.stats),
+        forensics: Arc::clone(&forensics),
         handover_dropped: inlet.dropped_counter(),
         log: Some(run.log_dropped.clone()),
         culprit_info: config.http.culprit_info,
@@ -219,6 +253,18 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         thresholds: thresholds(&settings),
     };
+    let gathering = config.forensics.enabled.then(|| {
+        let options = forensics::Options {
+            paths: run.paths.clone(),
+            live: settings.origin != Origin::Recording,
+            spindump: config.forensics.spindump,
+            programs: Programs::system(run.paths.root),
+            evidence: store.evidence(),
+            on_complete: alert::gathered(alerts.teller()),
+        };
+        Forensics::start(options, forensics).map_err(system("evidence can't be gathered"))
+    });
+    let gathering = gathering.transpose()?;
     let recorder = Recorder::new(Duration::from_secs(u64::from(config.ring.seconds)), random_incident);
     let parts = Parts {
         inlet,
@@ -231,6 +277,9 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         metrics,
     };
     let mut hub = Hub::new(parts, commands.clone(), opened.recovered);
+    if let Some(gathering) = gathering {
+        hub.gather_by(gathering, config.alerts.pause_min_duration);
+    }
 
     let supervisor = Supervisor::of_process();
     let outcome = match start(&mut sampling, &mut signals, &mut hub).await {
@@ -317,7 +366,7 @@ async fn start(sampling: &mut Sampling, signals: &mut Signals, hub: &mut Hub) ->
                 Ok(Err(why)) => Started::Failed(why),
                 Err(_) => Started::Failed(CantStart("the sampling thread ended; the log says why".to_owned())),
             },
-            why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return Started::Stopped(why),
+            why = signals.stop() => return Started::Stopped(why),
             () = hub.serve() => {}
             () = sleep(PATIENCE), if !told => {
                 told = true;
@@ -342,7 +391,7 @@ async fn watch(
     tokio::pin!(watchdog);
     loop {
         tokio::select! {
-            why = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => return why,
+            why = Signals::stopping(&mut signals.terminate, &mut signals.interrupt, &mut signals.input) => return why,
             () = sampling.ended() => return "the recording ended",
             _ = signals.hangup.recv() => {
                 supervisor.reloading();
@@ -377,14 +426,14 @@ async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender
                 hub.metrics().reloaded(false);
                 return;
             }
-            let taken = hub.configure(thresholds(&settings), &loaded.config.alerts);
+            let taken = hub.configure(thresholds(&settings), &loaded.config);
             hub.metrics().reloaded(taken);
             if !taken {
                 tracing::error!("the configuration was read again, but the alerts' thread does not take it");
                 return;
             }
             tracing::info!(
-                "the configuration was read again: thresholds and alerts hold from now on, all else from the next start"
+                "the configuration was read again: thresholds, alerts and hooks hold from now on, all else from the next start"
             );
         }
         Err(errors) => {
@@ -424,7 +473,7 @@ async fn stop(
             tracing::warn!("the sampling thread hangs in its source and is left behind");
         }
         hub.finish();
-        let (mut socket, store, alerts) = hub.into_parts();
+        let (mut socket, store, alerts, forensics) = hub.into_parts();
         let clients = std::mem::take(socket.clients());
         let left = OUTSIDE_ENDS.0.saturating_sub(began.elapsed()).max(OUTSIDE_ENDS.1);
         let spans = async {
@@ -432,7 +481,12 @@ async fn stop(
                 spans.finish(left).await;
             }
         };
-        tokio::join!(clients.close(CLIENTS_END), spans, alerts.finish(left));
+        let evidence = async {
+            if let Some(forensics) = forensics {
+                forensics.finish(left).await;
+            }
+        };
+        tokio::join!(clients.close(CLIENTS_END), spans, alerts.finish(left), evidence);
         drop(socket);
         let written = tokio::task::spawn_blocking(move || store.shutdown(reason, STORE_ENDS)).await;
         if !written.unwrap_or(false) {
@@ -445,7 +499,7 @@ async fn stop(
             tracing::info!("stopped");
             fault
         }
-        _ = Signals::stop(&mut signals.terminate, &mut signals.interrupt) => {
+        _ = signals.stop() => {
             tracing::warn!("stopped at once");
             None
         }

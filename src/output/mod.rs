@@ -1,6 +1,9 @@
 //! Outputs: what leaves the daemon.
 
 pub mod alert;
+mod backoff;
+mod client;
+pub mod forensics;
 pub mod http;
 pub mod metrics;
 pub mod otlp;

@@ -79,7 +79,7 @@ impl Who {
             .filter(|home| home.is_absolute())
             .or_else(|| user.as_ref()?.home.clone())
             .ok_or_else(|| ServiceError::Usage(format!("user {uid} has no home directory: set HOME")))?;
-        Ok(Self { uid, name: user.and_then(|user| user.name), home })
+        Ok(Self { uid, name: user.and_then(|user| user.name.into_string().ok()), home })
     }
 }
 

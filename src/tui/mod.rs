@@ -45,6 +45,8 @@ use update::{Effect, Input, update, wake_at};
 const QUEUE: usize = 256;
 /// Questions to the store that wait at most.
 const QUESTIONS: usize = 8;
+/// How long a greeting stands.
+const GREETING_NS: u64 = 8_000_000_000;
 /// The time from one frame to the next at least: 30 a second.
 const FRAME_NS: u64 = 33_000_000;
 /// Inputs taken between two looks at the clock.
@@ -60,11 +62,19 @@ pub enum Show {
     Recording(String, Box<Player>, Settings, Arc<AtomicBool>),
 }
 
-/// Shows it until the user quits, a signal comes or the terminal is gone.
+/// What a visit that is led says at its beginning, and what ends it.
+pub struct Tour {
+    /// Shown for a while, instead of the keys.
+    pub greeting: String,
+    /// The dashboard ends when this says so, or is gone.
+    pub ends: Receiver<()>,
+}
+
+/// Shows it until the user quits, a signal comes, the terminal is gone or the tour ends.
 ///
 /// # Errors
 /// There is no terminal, or it fails.
-pub fn run(show: Show, look: Look) -> io::Result<()> {
+pub fn run(show: Show, look: Look, tour: Option<Tour>) -> io::Result<()> {
     let mut screen = Screen::take()?;
     let now_ns = clock::awake_ns();
     let size = crossterm::terminal::size()?;
@@ -102,6 +112,13 @@ pub fn run(show: Show, look: Look) -> io::Result<()> {
     spawn("signals", &inputs, move |inputs| heed_signals(inputs, &ended))?;
     let mut state = State::new(feed, look, TimeZone::system(), size, now_ns);
     state.start_with = start_with;
+    if let Some(Tour { greeting, ends }) = tour {
+        state.notice = Some((greeting, now_ns + GREETING_NS));
+        spawn("tour", &inputs, move |inputs| {
+            let _ = ends.recv();
+            let _ = inputs.send(Input::Stop);
+        })?;
+    }
     let result = serve(&mut screen, &mut state, &taken, &questions);
     stop.store(true, Ordering::Relaxed);
     drop(screen);

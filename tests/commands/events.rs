@@ -66,9 +66,13 @@ fn json_has_every_key_of_the_contract_in_its_order() {
     assert_eq!(pause["incident"].as_str().unwrap().len(), 32);
     assert_eq!((&pause["status"], &pause["note"]), (&"unreviewed".into(), &Value::Null));
     assert_eq!(
-        (&pause["stored"], &pause["open"], &pause["forensics"]),
+        (&pause["stored"], &pause["open"], &episode["forensics"]),
         (&true.into(), &false.into(), &Value::Array(Vec::new()))
     );
+    let path = recorded.data_dir().join("events/4/ring.jsonl");
+    let ring = serde_json::json!({"name": "ring", "outcome": "saved", "path": path, "detail": null});
+    assert_eq!(pause["forensics"], serde_json::json!([ring]), "of a recording there is nothing else");
+    assert_eq!(std::fs::read_to_string(path).unwrap().lines().count() as u64, pause["samples"]);
     assert_eq!(pause["culprits"][0]["name"], "fileproviderd");
     let evidence = pause["culprits"][0]["evidence"].as_str().unwrap();
     assert!(evidence.starts_with("pageins ") && evidence.contains(" → "), "{evidence}");
@@ -113,17 +117,20 @@ fn the_story_of_an_event_says_what_happened_and_what_happened_near_it() {
     let story = recorded.print(&["events", "show", "2"]);
     for said in [
         "Event 2: pause, ",
+        "The machine stood still for ",
         "\n  began     2026-02-03 ",
-        "\n  verdict   ",
-        " (certain)\n",
-        " of 100, critical: ",
-        "pageins 30/30",
-        "\n  culprits  fileproviderd (pid ",
-        "\n  status    unreviewed\n",
-        "\nWithin a minute of it:\n",
+        "\n  verdict   pause, certain\n",
+        "\n  why       This is a recording without heartbeats",
+        "\n  stress    ",
+        " of 100, critical\n",
+        "\nWhat built up  in the ",
+        "  30/30  ",
+        "\nWho  share of the points\n  fileproviderd (",
+        "\nWithin a minute of it\n",
         "event 1: episode",
         "event 3: episode",
         "event 4: pause",
+        "\nNext  pause-monitor …\n  events mark 2 ",
     ] {
         assert!(story.contains(said), "{said:?} is missing:\n{story}");
     }
@@ -159,7 +166,7 @@ fn marks_and_notes_stay_and_filters_see_them() {
     let event = recorded.json(&["events", "show", "4", "--json"]);
     assert_eq!((&event["status"], &event["note"]), (&"reviewed".into(), &"backup ran\u{1b}[2J".into()));
     let story = recorded.print(&["events", "show", "4"]);
-    assert!(story.contains("status    reviewed\n") && story.contains("backup ran"), "{story}");
+    assert!(story.contains("  status    reviewed\n") && story.contains("backup ran"), "{story}");
     assert!(!story.contains('\u{1b}'), "control characters are shown replaced");
     recorded.print(&["events", "mark", "4", "--note", ""]);
     let event = recorded.json(&["events", "show", "4", "--json"]);
@@ -172,6 +179,7 @@ fn an_event_that_does_not_exist_is_a_failure_told_in_one_line() {
     for arguments in [
         &["events", "show", "99"][..],
         &["events", "show", "99", "--json"],
+        &["events", "report", "99"],
         &["events", "mark", "99", "--note", "x"],
     ] {
         let run = recorded.program.run(arguments);
@@ -201,6 +209,7 @@ fn a_wrong_filter_is_wrong_usage_that_says_what_is_understood() {
         (&["events", "show", "x"], "'x'"),
         (&["events", "--json", "show", "1"], "stands behind that word: pause-monitor events show 7 --json"),
         (&["events", "--limit", "3", "list"], "stands behind that word"),
+        (&["events", "report"], "<ID>"),
         (&["events", "mark", "1"], "--status <STATUS>|--note <TEXT>"),
     ] {
         let run = program.run(arguments);
@@ -261,7 +270,9 @@ fn an_exported_event_is_read_by_analyze_and_tells_the_same_pause() {
         (&first["type"], &first["id"], &first["incident"]),
         (&"event".into(), &stored["id"], &stored["incident"])
     );
-    let samples: Vec<Value> = lines.collect();
+    let mut samples: Vec<Value> = lines.collect();
+    let capture = samples.pop().unwrap();
+    assert_eq!((&capture["type"], &capture["name"]), (&"capture".into(), &"ring".into()));
     assert!(!samples.is_empty() && samples.iter().all(|sample| sample["type"] == "sample"));
     let file = recorded.program.home().join("event.jsonl");
     let file = file.to_str().unwrap();

@@ -43,6 +43,25 @@ fn what_was_looked_at_long_ago_goes_and_what_is_pinned_or_critical_and_unseen_st
 }
 
 #[test]
+fn evidence_goes_with_its_event_and_for_its_age_and_its_event_says_so() {
+    let recorded = Recorded::at("2024-02-03T04:05:06Z");
+    recorded.print(&["events", "mark", "2", "--status", "dismissed"]);
+    let files = |id: u64| recorded.data_dir().join(format!("events/{id}/ring.jsonl"));
+    assert!(files(2).is_file() && files(4).is_file());
+    let said = recorded.print(&["prune", "--dry-run"]);
+    assert!(said.contains(", 2 directories of captures: about "), "{said}");
+    let said = recorded.print(&["prune", "--yes"]);
+    assert!(
+        said.starts_with("Deleted 1 event, ") && said.contains(", 2 directories of captures: "),
+        "{said}"
+    );
+    assert!(!files(2).exists() && !files(4).exists());
+    let event = recorded.json(&["events", "show", "4", "--json"]);
+    let gone = serde_json::json!([{"name": "ring", "outcome": "saved", "path": null, "detail": "removed after 30 days"}]);
+    assert_eq!(event["forensics"], gone);
+}
+
+#[test]
 fn the_limits_are_those_of_the_configuration() {
     let recorded = Recorded::at("2024-02-03T04:05:06Z");
     let config = recorded.program.home().join("config.toml");

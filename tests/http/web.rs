@@ -127,8 +127,19 @@ fn sighup_has_the_web_configuration_read_without_a_connection() {
 
 /// Gets a path over TLS, trusting the fixtures' certificate.
 fn get_over_tls(daemon: &Daemon, path: &str) -> (Answer, Vec<CertificateDer<'static>>) {
+    over_tls(daemon, path, &[&CertificateDer::from_pem_file(fixtures("tls").join("cert.pem")).unwrap()])
+}
+
+/// The same, trusting these.
+fn over_tls(
+    daemon: &Daemon,
+    path: &str,
+    trusted: &[&CertificateDer<'static>],
+) -> (Answer, Vec<CertificateDer<'static>>) {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(fixtures("tls").join("cert.pem")).unwrap()).unwrap();
+    for certificate in trusted {
+        roots.add((*certificate).clone()).unwrap();
+    }
     let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .unwrap()
@@ -158,4 +169,35 @@ fn over_tls_the_same_is_served_and_without_it_nothing_is() {
     let mut bytes = Vec::new();
     let _ = plain.read_to_end(&mut bytes);
     assert!(!String::from_utf8_lossy(&bytes).contains("pause_monitor"));
+}
+
+#[test]
+fn a_certificate_that_is_replaced_is_shown_from_the_next_connection_on() {
+    let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let program = Program::new();
+    let (cert, key) = (program.home().join("cert.pem"), program.home().join("key.pem"));
+    let place = |made: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        fs::write(&cert, made.cert.pem()).unwrap();
+    };
+    let (first, second) = (made("localhost"), made("localhost"));
+    place(&first);
+    let web = program.home().join("web.yml");
+    fs::write(&web, "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n").unwrap();
+    let config = "[http]\nlisten = [\"127.0.0.1:0\"]\nweb_config = \"web.yml\"\n";
+    let daemon = Daemon::start(program, config, &["--source", "simulate:calm"]);
+    let shown = || over_tls(&daemon, "/healthz", &[first.cert.der(), second.cert.der()]).1;
+    assert_eq!(shown()[0], *first.cert.der());
+    place(&second);
+    // It is looked at twice a second at most.
+    daemon.until("the other certificate", || (shown()[0] == *second.cert.der()).then_some(()));
+    // Half of a pair is reported, and the whole one stays.
+    fs::write(&key, first.signing_key.serialize_pem()).unwrap();
+    daemon.until("a complaint", || {
+        let complains = series(&over_tls(&daemon, "/metrics", &[second.cert.der()]).0.text())
+            ["pause_monitor_config_last_reload_successful"]
+            == 0.0;
+        complains.then_some(())
+    });
+    assert_eq!(shown()[0], *second.cert.der());
 }

@@ -17,13 +17,7 @@ use crate::web::{escaped, request};
 
 /// Where a daemon serves its metrics.
 pub(crate) fn address(daemon: &Daemon) -> SocketAddr {
-    daemon.until("the address of its metrics", || {
-        let log = daemon.log();
-        let (_, rest) = log.split_once("http://127.0.0.1:")?;
-        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        // The line may be half written.
-        (port.len() < rest.len()).then(|| format!("127.0.0.1:{port}").parse().unwrap())
-    })
+    crate::http::address(daemon).parse().unwrap()
 }
 
 /// A running server.
@@ -37,12 +31,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// A Prometheus with this configuration, further arguments, and further files beside it. Its rules are those of the
-    /// repository.
+    /// repository, unless they are among the files.
     pub(crate) fn prometheus(config: &str, arguments: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let program = peer(&["prometheus"], "prometheus")?;
         let directory = tempfile::tempdir().unwrap();
         let rules = files::text("deploy/prometheus/pause-monitor.rules.yml");
-        for (name, text) in files.iter().copied().chain([("pause-monitor.rules.yml", &*rules)]) {
+        for (name, text) in [("pause-monitor.rules.yml", &*rules)].iter().chain(files) {
             fs::write(directory.path().join(name), text).unwrap();
         }
         let mut command = Command::new(program);

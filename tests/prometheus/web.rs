@@ -12,6 +12,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::daemon::PATIENCE;
+use crate::http::Answer;
 
 /// A GET, or with a form a POST: the status and the body. `None` where nobody answers.
 pub(crate) fn request(
@@ -20,8 +21,6 @@ pub(crate) fn request(
     headers: &str,
     form: Option<&str>,
 ) -> Option<(u16, String)> {
-    let mut connection = TcpStream::connect(to).ok()?;
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
     // 1.0: the answer then comes in one piece, and ends with the connection.
     let head = match form {
         Some(form) => format!(
@@ -31,12 +30,13 @@ pub(crate) fn request(
         ),
         None => format!("GET {path} HTTP/1.0\r\nHost: {to}\r\n{headers}\r\n"),
     };
+    let mut connection = TcpStream::connect(to).ok()?;
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
     connection.write_all(head.as_bytes()).ok()?;
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).ok()?;
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    let mut bytes = Vec::new();
+    connection.read_to_end(&mut bytes).ok()?;
+    let answer = Answer::of(&bytes)?;
+    Some((answer.status, answer.text()))
 }
 
 /// A value of a form.

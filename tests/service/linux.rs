@@ -23,12 +23,18 @@ fn the_users_unit_is_installed_watches_and_leaves_nothing_behind() {
     let unit = format!("{HOME}/.config/systemd/user/pause-monitor.service");
     let said = done(&machine, "alice", &["install"]);
     assert!(said.contains(&format!("wrote {unit}\nstarted\nIt watches.")), "{said}");
-    assert!(machine.read(&unit).contains("ExecStart=/opt/homebrew/bin/pause-monitor daemon --allow-degraded\n"));
+    assert!(
+        machine.read(&unit).contains("ExecStart=/opt/homebrew/bin/pause-monitor daemon --allow-degraded\n")
+    );
     let said = done(&machine, "alice", &["install"]);
     assert!(said.contains(&format!("unchanged {unit}\nstarted\n")), "{said}");
     let checks = machine.run("alice", &["doctor"]);
     assert_eq!(checks.code, 0, "{}", checks.stdout);
-    assert!(checks.stdout.contains(&format!("ok       service         {unit} is active")), "{}", checks.stdout);
+    assert!(
+        checks.stdout.contains(&format!("ok       service         {unit} is active")),
+        "{}",
+        checks.stdout
+    );
     done(&machine, "alice", &["uninstall", "--yes"]);
     let left = machine.shell("alice", "find . -type f -not -name '.bash*' -not -name .profile").stdout;
     assert_eq!(left, "");
@@ -44,9 +50,14 @@ fn the_systems_unit_has_places_of_its_own() {
     assert!(machine.has("/var/lib/pause-monitor/daemon.sock"));
     let checks = machine.run("root", &["doctor"]);
     assert_eq!(checks.code, 0, "{}", checks.stdout);
-    assert!(checks.stdout.contains("/etc/systemd/system/pause-monitor.service is active"), "{}", checks.stdout);
+    assert!(
+        checks.stdout.contains("/etc/systemd/system/pause-monitor.service is active"),
+        "{}",
+        checks.stdout
+    );
     done(&machine, "root", &["uninstall", "--yes"]);
-    for gone in ["/var/lib/pause-monitor", "/etc/systemd/system/pause-monitor.service", "/etc/pause-monitor"] {
+    for gone in ["/var/lib/pause-monitor", "/etc/systemd/system/pause-monitor.service", "/etc/pause-monitor"]
+    {
         assert!(!machine.has(gone), "{gone}");
     }
 }
@@ -85,7 +96,9 @@ fn under_sudo_the_daemon_gives_up_what_its_source_does_not_need() {
         for set in ["CapInh:", "CapAmb:"] {
             assert_eq!(field(&status, set), "0000000000000000", "what it runs gets none: {source} {set}");
         }
-        let line = format!("stat -c %U {HOME}/.local/share/pause-monitor/data.db; kill $(cat {HOME}/.local/share/pause-monitor/daemon.lock)");
+        let line = format!(
+            "stat -c %U {HOME}/.local/share/pause-monitor/data.db; kill $(cat {HOME}/.local/share/pause-monitor/daemon.lock)"
+        );
         assert_eq!(machine.shell("root", &line).stdout, "alice\n");
         assert!(daemon.wait().unwrap().success());
     }

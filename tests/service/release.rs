@@ -20,9 +20,14 @@ fn checksums_and_formula_come_of_the_archives() {
         std::fs::write(scratch.path().join(format!("pause-monitor-{version}-{name}.tar.gz")), name).unwrap();
     }
     let finish = root().join("deploy/release/finish");
-    let status = Command::new(finish).arg(scratch.path()).arg("https://example.org/pause-monitor").status().unwrap();
+    let status =
+        Command::new(finish).arg(scratch.path()).arg("https://example.org/pause-monitor").status().unwrap();
     assert!(status.success());
-    let check = Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(scratch.path()).output().unwrap();
+    let check = Command::new("sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(scratch.path())
+        .output()
+        .unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     let sums = std::fs::read_to_string(scratch.path().join("SHA256SUMS")).unwrap();
     let formula = std::fs::read_to_string(scratch.path().join("pause-monitor.rb")).unwrap();

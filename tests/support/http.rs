@@ -24,11 +24,15 @@ impl Answer {
         let mut bytes = Vec::new();
         // A server that closes on what it does not like may reset what it has not read.
         let _ = stream.read_to_end(&mut bytes);
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no header: {:?}", String::from_utf8_lossy(&bytes)));
-        let header = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let status = header.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, header: header.to_lowercase(), body: bytes[end + 4..].to_vec() }
+        Self::of(&bytes).unwrap_or_else(|| panic!("no header: {:?}", String::from_utf8_lossy(&bytes)))
+    }
+
+    /// The answer that these bytes are; `None` where there is no whole header.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let header = String::from_utf8(bytes[..end].to_vec()).ok()?;
+        let status = header.split(' ').nth(1)?.parse().ok()?;
+        Some(Self { status, header: header.to_lowercase(), body: bytes[end + 4..].to_vec() })
     }
 
     pub(crate) fn text(&self) -> String {

@@ -1,11 +1,11 @@
 use clap::Parser;
 
 use super::*;
-use crate::output::store::{EventRow, Incident, PeakRow, TierSteps, TierTimes};
-use crate::sample::{Sample, Stress};
-use crate::wire::{CulpritLine, SampleLine};
+use crate::output::store::{EventRow, Incident, PeakRow, TierSteps};
+use crate::sample::Stress;
+use crate::wire::CulpritLine;
 
-const T0: i64 = 1_795_338_611_123_000_000;
+pub(super) const T0: i64 = 1_795_338_611_123_000_000;
 
 #[derive(clap::Parser)]
 struct Cli {
@@ -17,7 +17,7 @@ fn parse(line: &str) -> Result<Args, clap::Error> {
     Cli::try_parse_from(std::iter::once("events").chain(line.split_whitespace())).map(|cli| cli.args)
 }
 
-fn pause(id: EventId) -> StoredEvent {
+pub(super) fn pause(id: EventId) -> StoredEvent {
     StoredEvent {
         row: EventRow {
             id,
@@ -55,7 +55,7 @@ fn pause(id: EventId) -> StoredEvent {
     }
 }
 
-fn outage(id: EventId) -> StoredEvent {
+pub(super) fn outage(id: EventId) -> StoredEvent {
     let mut event = pause(id);
     event.row.kind = Kind::Outage;
     (event.row.verdict, event.row.certain, event.row.duration_ns, event.row.peak) = (None, None, None, None);
@@ -93,56 +93,6 @@ fn json_is_an_array_with_an_event_a_line() {
     assert_eq!(text.lines().count(), 4);
     let array: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert_eq!(array[1]["id"], 1);
-}
-
-#[test]
-fn the_story_tells_when_why_who_and_what_else() {
-    let mut samples: Vec<Sample> = Vec::new();
-    for second in 0..40 {
-        let stress = Stress::new([0, 0, 0, 0, 0, 0, 0, if second < 5 { 30 } else { 3 }]);
-        samples.push(Sample {
-            time_ns: T0 - second * 1_000_000_000,
-            stress,
-            elapsed_ns: 1,
-            ..Sample::default()
-        });
-    }
-    let lines: Vec<SampleLine<'_>> = samples.iter().map(SampleLine::from).collect();
-    let text = written(|out| show::story(&pause(7), &[outage(6)], &lines, &TimeZone::UTC, true, out));
-    assert_eq!(
-        text,
-        "\
-Event 7: pause, 1.52 s
-
-  began     2026-11-22 09:10:11.123
-  ended     2026-11-22 09:10:12.643
-  verdict   the machine stood still: nothing shows that anything else went on (certain)
-  stress    74 of 100, critical: load 3/30, memory 23/30, latency 20/20, pageins 28/30
-  before    |▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▃▃▃▃▃| stress in the 30 s before
-  culprits  mds\u{fffd}[31m_stores (pid 501) 61 %: pageins 3/s → 840/s
-
-  status    unreviewed
-  samples   300
-
-Within a minute of it:
-  09:10:11  event 6: outage, <= 1 h
-"
-    );
-}
-
-#[test]
-fn an_open_episode_says_so() {
-    let mut event = pause(3);
-    event.row.kind = Kind::Episode;
-    (event.row.verdict, event.row.certain, event.row.ended_ns, event.row.duration_ns) =
-        (None, None, None, None);
-    event.row.tiers = Some(TierTimes { elevated_ns: 5_000_000_000, critical_ns: 0 });
-    event.row.culprits.clear();
-    let text = written(|out| show::story(&event, &[], &[], &TimeZone::UTC, true, out));
-    assert!(text.starts_with("Event 3: episode, open\n"), "{text}");
-    assert!(text.contains("  ended     not yet; last seen 2026-11-22 09:10:11.123\n"), "{text}");
-    assert!(text.contains("  tiers     elevated 5.00 s, critical 0 s\n"), "{text}");
-    assert!(text.contains("  culprits  no process stands out\n"), "{text}");
 }
 
 #[test]

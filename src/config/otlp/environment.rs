@@ -16,7 +16,8 @@ use opentelemetry_otlp::{
 };
 use toml::de::DeValue;
 
-use super::{Endpoint, Otlp, TIMEOUT, headers};
+use super::{Endpoint, Otlp, TIMEOUT};
+use crate::config::headers;
 use crate::config::table::KEYS;
 use crate::config::values::quoted;
 use crate::config::{Loaded, Origin, Problem};
@@ -104,7 +105,8 @@ fn set(loaded: &mut Loaded, path: &str, text: &str, traces: bool) -> Result<usiz
         "otlp.endpoint" => config.otlp.endpoint = Some(Endpoint::parse(text, traces)?),
         "otlp.headers" => {
             let pairs = pairs(text)?;
-            config.otlp.headers = headers(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
+            config.otlp.headers =
+                headers::of(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
         }
         "otlp.timeout" => {
             let timeout = text.parse().ok().map(Duration::from_millis).filter(|time| TIMEOUT.contains(time));

@@ -2,24 +2,31 @@
 //!
 //! ```text
 //! hub: samples, notices ──> watch ──Alert──> queue ──> alerts' thread: waits for the commit, ─┬─> policy ──> notify: a helper process
-//!                          (pure)           64         in order, a second at most            └─> (hooks)
+//!                          (pure)           64         in order, a second at most            └─> hook: the user's programs and webhooks
 //! ```
 //!
 //! The hub never waits: a full queue drops alerts and counts them. What may hang (a disk, a notification service) hangs
 //! on this thread alone, and has its limit there.
 
+mod gathered;
+pub mod hook;
 mod notify;
 mod payload;
 mod policy;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod watch;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+pub use gathered::gathered;
+pub use hook::{HookContext, Hooks};
 pub use notify::{COMMAND, Desktop, HelperError, LIMIT, NotificationStats, Outcome, run_helper};
 pub use payload::{Event, Payload, Status, VERSION};
 pub use policy::{Banner, Kind};
-pub use thread::{Alerts, Options, Record};
+pub use thread::{Alerts, Options, Record, Teller};
 pub use watch::{Alert, Watch};
 
 use crate::sample::{Factor, Stress};
@@ -29,6 +36,8 @@ use crate::sample::{Factor, Stress};
 pub struct AlertStats {
     /// What became of notifications.
     pub notifications: NotificationStats,
+    /// What became of the runs of hooks.
+    pub hooks: Arc<hook::HookStats>,
     /// Alerts that the full queue dropped. The hub writes.
     pub dropped: AtomicU64,
 }

@@ -2,72 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::Event;
 use crate::sample::{Tier, printable};
 use crate::wire::{CulpritLine, StressLine};
 
 /// The version of [`Payload`].
 pub const VERSION: u32 = 1;
-
-/// What an alert is about: what a hook's `on` lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Event {
-    /// The machine stood still.
-    Pause,
-    /// The sampler, or this program, stood still while the rest went on.
-    Stall,
-    /// The machine went down while it was being watched.
-    Outage,
-    /// CRITICAL was entered for long enough, or with a pause; and left.
-    Critical,
-    /// SENTINEL was left; and returned to.
-    Elevated,
-    /// SENTINEL was returned to: the episode is over.
-    Recovered,
-    /// The source delivers nothing; and delivers again.
-    SourceDown,
-    /// The source delivers again.
-    SourceUp,
-    /// The evidence of a pause is gathered.
-    Forensics,
-}
-
-impl Event {
-    /// All events, in the order of every table.
-    pub const ALL: [Self; 9] = [
-        Self::Pause,
-        Self::Stall,
-        Self::Outage,
-        Self::Critical,
-        Self::Elevated,
-        Self::Recovered,
-        Self::SourceDown,
-        Self::SourceUp,
-        Self::Forensics,
-    ];
-
-    /// The event's name in payloads and in the configuration.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pause => "pause",
-            Self::Stall => "stall",
-            Self::Outage => "outage",
-            Self::Critical => "critical",
-            Self::Elevated => "elevated",
-            Self::Recovered => "recovered",
-            Self::SourceDown => "source_down",
-            Self::SourceUp => "source_up",
-            Self::Forensics => "forensics",
-        }
-    }
-
-    /// The event of that name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|event| event.as_str() == text)
-    }
-}
 
 /// Whether an alert is a moment or a state. Only `critical`, `elevated` and `source_down` are states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +72,45 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// A made-up one, for trying out: what a freeze of a second and a half would tell.
+    #[must_use]
+    pub fn sample(event: Event, host: &str) -> Self {
+        let state = matches!(event, Event::Critical | Event::Elevated | Event::SourceDown);
+        let gap = matches!(event, Event::Pause | Event::Stall);
+        let recorded = !matches!(event, Event::SourceDown | Event::SourceUp);
+        let scored = recorded && event != Event::Outage;
+        let stress =
+            StressLine { total: 54, load: 3, latency: 20, io: 1, pageins: 30, ..StressLine::default() };
+        let culprit = CulpritLine {
+            pid: 501,
+            name: "mds_stores".into(),
+            share: 0.61,
+            factors: [("pageins".into(), 28)].into(),
+            evidence: "pageins 3/s → 840/s".into(),
+        };
+        Self {
+            version: VERSION,
+            event,
+            status: if state { Status::Firing } else { Status::Event },
+            host: host.to_owned(),
+            time: crate::wire::rfc3339(crate::clock::unix_ns()),
+            incident: "0123456789abcdef0123456789abcdef".to_owned(),
+            id: recorded.then_some(8),
+            stored: recorded.then_some(true),
+            duration_s: match event {
+                Event::Pause | Event::Stall | Event::Forensics => Some(1.52),
+                Event::Recovered | Event::SourceUp => Some(12.5),
+                Event::Outage | Event::Critical | Event::Elevated | Event::SourceDown => None,
+            },
+            verdict: gap.then_some(if event == Event::Pause { "pause" } else { "stall" }),
+            certain: gap.then_some(true),
+            stress: scored.then_some(stress),
+            tier: scored.then_some(Tier::Critical),
+            culprits: if scored { vec![culprit] } else { Vec::new() },
+            summary: format!("Only a test: this is what a hook is told of the event {}", event.as_str()),
+        }
+    }
+
     /// The first culprit's name, control characters replaced; empty where no process stands out.
     #[must_use]
     pub fn culprit(&self) -> String {

@@ -1,7 +1,9 @@
 //! What of all alerts is shown on the desktop, and in which words. Pure: the time is an argument.
 
 use crate::config;
+use crate::event::Verdict;
 use crate::human;
+use crate::output::store::EventRow;
 use crate::sample::{Stress, printable};
 
 use super::{Event, Payload, Status};
@@ -83,6 +85,31 @@ pub struct Banner {
     pub body: String,
     /// The name of a sound; empty for silence.
     pub sound: String,
+}
+
+impl Banner {
+    /// The banner of a gap on record, as it was shown where the samples came from that source.
+    #[must_use]
+    pub fn of_gap(row: &EventRow, source: &str) -> Self {
+        let alert = Payload {
+            version: super::VERSION,
+            event: Event::Pause,
+            status: Status::Event,
+            host: String::new(),
+            time: String::new(),
+            incident: String::new(),
+            id: Some(row.id),
+            stored: Some(true),
+            duration_s: row.duration_ns.map(|ns| ns as f64 / 1e9),
+            verdict: row.verdict.map(Verdict::as_str),
+            certain: row.certain,
+            stress: row.peak.as_ref().map(|peak| peak.stress.into()),
+            tier: row.peak.as_ref().map(|peak| peak.tier),
+            culprits: row.culprits.clone(),
+            summary: String::new(),
+        };
+        Policy::new(source, config::Alerts::default()).banner(Kind::PauseDetected, &alert)
+    }
 }
 
 /// What is to become of an alert.

@@ -8,18 +8,21 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::hook::{HookContext, Hooks};
 use super::notify::{Desktop, Notifier};
 use super::policy::{Decision, Policy};
 use super::watch::Alert;
 use super::{AlertStats, Event, Payload};
 use crate::clock;
-use crate::config;
+use crate::config::{self, Hook};
 use crate::event::EventId;
 
 /// How long an announcement waits for its event's commit; then it goes ahead and says so.
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long it does so when the daemon stops.
 const COMMIT_AT_END: Duration = Duration::from_millis(500);
+/// What of the time at the end is for killing the hooks that are still at it.
+const KILLING: Duration = Duration::from_millis(100);
 /// Alerts that wait at once; more are dropped and counted.
 const QUEUE: usize = 64;
 
@@ -49,12 +52,16 @@ pub struct Options {
     pub alerts: config::Alerts,
     /// Whose desktop it is.
     pub desktop: Desktop,
+    /// What is run besides.
+    pub hooks: Vec<Hook>,
+    /// As whom.
+    pub hook_context: HookContext,
 }
 
 #[derive(Debug)]
 enum Message {
     Alert { alert: Box<Alert>, record: Record, until: Instant },
-    Configure(Box<config::Alerts>),
+    Configure { alerts: Box<config::Alerts>, hooks: Vec<Hook> },
 }
 
 /// The handle. Dropping it ends the thread once it has dealt with what waits.
@@ -104,10 +111,16 @@ impl Alerts {
         }
     }
 
+    /// A handle for another thread; it does not keep this one's from ending.
+    #[must_use]
+    pub fn teller(&self) -> Teller {
+        Teller { queue: self.queue.downgrade(), stats: Arc::clone(&self.stats) }
+    }
+
     /// Other settings. False where the thread does not take them.
     #[must_use]
-    pub fn configure(&self, alerts: config::Alerts) -> bool {
-        self.queue.try_send(Message::Configure(Box::new(alerts))).is_ok()
+    pub fn configure(&self, alerts: config::Alerts, hooks: Vec<Hook>) -> bool {
+        self.queue.try_send(Message::Configure { alerts: Box::new(alerts), hooks }).is_ok()
     }
 
     /// Deals with what waits, for `limit` at most; what is not done then is given up.
@@ -120,6 +133,23 @@ impl Alerts {
     }
 }
 
+/// Hands alerts over from another thread, as long as there are alerts.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    queue: mpsc::WeakSender<Message>,
+    stats: Arc<AlertStats>,
+}
+
+impl Teller {
+    /// Hands an alert over. Never waits; one that does not fit is counted, as is one that comes when the daemon stops.
+    pub fn tell(&self, alert: Alert, record: Record) {
+        let message = Message::Alert { alert: Box::new(alert), record, until: Instant::now() + COMMIT };
+        if self.queue.upgrade().is_none_or(|queue| queue.try_send(message).is_err()) {
+            self.stats.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 async fn run(
     options: Options,
     stats: Arc<AlertStats>,
@@ -127,14 +157,16 @@ async fn run(
     mut limited: oneshot::Receiver<Duration>,
 ) {
     let notifier = Notifier::start(options.desktop, Arc::clone(&stats));
+    let mut hooks = Hooks::new(&options.hooks, options.hook_context, Arc::clone(&stats.hooks));
     let mut policy = Policy::new(options.source, options.alerts);
     let mut ending = None;
     let mut before = (None, (None, None));
     while let Some(message) = waiting.recv().await {
         let (alert, record, until) = match message {
             Message::Alert { alert, record, until } => (alert, record, until),
-            Message::Configure(alerts) => {
+            Message::Configure { alerts, hooks: configured } => {
                 policy.configure(*alerts);
+                hooks.configure(&configured);
                 continue;
             }
         };
@@ -144,8 +176,9 @@ async fn run(
             record => settle(alert.id, record, until, &mut limited, &mut ending).await,
         };
         before = (alert.id, (id, stored));
-        let payload = alert.payload(&options.host, id, stored);
+        let payload = Arc::new(alert.payload(&options.host, id, stored));
         log(&payload);
+        hooks.offer(&payload);
         match policy.decide(&payload, clock::awake_ns(), notifier.is_busy()) {
             Decision::Off => {}
             Decision::HeldBack(kind) => stats.notifications.held_back(kind),
@@ -155,7 +188,7 @@ async fn run(
     // The queue has ended: the daemon stops, and has said how long that may take; or it is gone.
     let left = ending.or_else(|| limited.try_recv().ok().map(|limit| Instant::now() + limit));
     let left = left.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
-    notifier.finish(left).await;
+    tokio::join!(notifier.finish(left), hooks.finish(left.saturating_sub(KILLING)));
 }
 
 /// Waits for an event's commit: its number, and whether it is stored.

@@ -417,7 +417,7 @@ fn source_alert(
     }
 }
 
-fn lines(culprits: &[Culprit]) -> Vec<CulpritLine<'static>> {
+pub(super) fn lines(culprits: &[Culprit]) -> Vec<CulpritLine<'static>> {
     culprits.iter().map(|culprit| CulpritLine::from(culprit).into_owned()).collect()
 }
 

@@ -35,6 +35,14 @@ pub enum HttpError {
     WebConfig(#[from] ConfigErrors),
 }
 
+/// Reads the web configuration, and listens nowhere.
+///
+/// # Errors
+/// Everything that is wrong with it, by line.
+pub fn check(config: &config::Http) -> Result<(), ConfigErrors> {
+    Web::load(config.web_config.as_deref()).map(drop)
+}
+
 /// Addresses that are listened on, before anybody is answered.
 pub struct Listeners {
     listeners: Vec<TcpListener>,

@@ -61,9 +61,9 @@ fn render(snapshot: &Snapshot, source: &str, store_is_open: bool, now_ns: i64) -
     }
     rows.push((
         "last pause",
-        match snapshot.last_pause_ns {
+        match snapshot.last_pause {
             // A recording may be from another time.
-            Some(at_ns) => format!("{} ago", human::duration(now_ns.saturating_sub(at_ns) as f64 / 1e9)),
+            Some((at_ns, _)) => format!("{} ago", human::duration(now_ns.saturating_sub(at_ns) as f64 / 1e9)),
             None => "none on record".to_owned(),
         },
     ));

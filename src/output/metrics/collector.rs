@@ -11,6 +11,7 @@ use super::totals::seconds;
 use super::{Last, Peers, REVISION, Restart, Shared, Snapshot, Totals, process};
 use crate::clock;
 use crate::event::Verdict;
+use crate::output::forensics;
 use crate::sample::{Factor, Name, Reject, ThermalPressure, Tier};
 
 /// Puts a scrape together.
@@ -121,7 +122,7 @@ impl Collector {
         );
         const CULPRIT: Family = Family::gauge(
             "pause_monitor_last_pause_culprit_info",
-            "The process with the largest share in the last pause since the daemon started, where one stood out.",
+            "The process with the largest share in the last pause, where one stood out; across restarts.",
         );
         const SLEEP: Family = Family::counter("pause_monitor_sleep_seconds_total", "Time the machine slept.");
         let totals = &snapshot.totals;
@@ -133,9 +134,9 @@ impl Collector {
         out.by(GAPS, "verdict", {
             each(Verdict::ALL, Verdict::as_str, |verdict| count(totals.gaps[verdict as usize]))
         });
-        out.known(LAST_PAUSE, snapshot.last_pause_ns.map(unix_seconds));
+        out.known(LAST_PAUSE, snapshot.last_pause.map(|(at_ns, _)| unix_seconds(at_ns)));
         if self.peers.culprit_info
-            && let Some((_, Some(name))) = totals.last_pause
+            && let Some((_, Some(name))) = snapshot.last_pause
         {
             out.info(CULPRIT, &[("name", &name.printable())]);
         }
@@ -174,8 +175,16 @@ impl Collector {
             "pause_monitor_otlp_export_failures_total",
             "Export requests that failed. What they held is sent again.",
         );
+        const CAPTURES: Family = Family::counter(
+            "pause_monitor_forensics_captures_total",
+            "Evidence of pauses: what was to be captured, and what came of it.",
+        );
         const OUTBOX: Family =
             Family::gauge("pause_monitor_otlp_outbox_spans", "Spans that wait to be exported.");
+        const HOOKS: Family = Family::counter(
+            "pause_monitor_hook_runs_total",
+            "Runs of the user's hooks, by what came of them; held_back: by the hook's cooldown, dropped: its queue was full.",
+        );
         let Peers { socket, store, alerts, otlp, handover_dropped, log, .. } = &*self.peers;
         out.value(CLIENTS, socket.clients.load(Relaxed) as f64);
         out.value(SOCKET_DROPPED, loaded(&socket.dropped));
@@ -205,6 +214,23 @@ impl Collector {
         out.value(REJECTED, loaded(&otlp.spans_rejected));
         out.value(FAILURES, loaded(&otlp.export_failures));
         out.value(OUTBOX, loaded(&otlp.outbox_spans));
+        let runs = alerts.hooks.runs();
+        out.by_two(
+            HOOKS,
+            ["hook", "outcome"],
+            runs.iter().flat_map(|(hook, runs)| {
+                runs.iter().map(move |(outcome, runs)| ([hook.as_str(), outcome.as_str()], count(*runs)))
+            }),
+        );
+        let captures = forensics::Name::here().iter();
+        let captures = captures.flat_map(|&name| forensics::Outcome::ALL.map(|outcome| (name, outcome)));
+        out.by_two(
+            CAPTURES,
+            ["name", "outcome"],
+            captures.map(|(name, outcome)| {
+                ([name.as_str(), outcome.label()], count(self.peers.forensics.get(name, outcome)))
+            }),
+        );
     }
 }
 

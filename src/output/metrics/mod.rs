@@ -25,11 +25,13 @@ use prometheus::{Registry, TextEncoder};
 pub use totals::{Last, Measured, Restart, Totals};
 
 use super::alert::AlertStats;
+use super::forensics::ForensicsStats;
 use super::otlp::OtlpStats;
 use super::socket::SocketStats;
 use super::store::StoreStats;
 use crate::clock;
 use crate::engine::Thresholds;
+use crate::sample::Name;
 
 /// The version of the program that runs, and the revision it was built from; `unknown` where nothing said it.
 pub const REVISION: &str = env!("PAUSE_MONITOR_REVISION");
@@ -47,8 +49,8 @@ struct Shared {
     alive_ns: AtomicU64,
     /// Set when the sampling thread has ended, whichever way.
     ended: AtomicBool,
-    /// The end of the last pause of earlier runs, Unix ns; [`NONE`] where there was none. The hub writes.
-    restored_pause_ns: AtomicI64,
+    /// The end of the last pause of earlier runs, Unix ns, with its first culprit. The hub writes, once the store is open.
+    restored_pause: Mutex<Option<LastPause>>,
     /// Whether the configuration was taken when it was last read. The daemon writes.
     reload_ok: AtomicBool,
     /// The same of the web configuration. The HTTP server writes.
@@ -57,8 +59,8 @@ struct Shared {
     reloaded_ns: AtomicI64,
 }
 
-/// No pause on record.
-const NONE: i64 = i64::MIN;
+/// The end of a pause, Unix ns, and the process with the largest share, where one stood out.
+pub type LastPause = (i64, Option<Name>);
 
 /// The sampling thread's end. Dropping it says that sampling has ended.
 #[derive(Debug)]
@@ -105,6 +107,8 @@ pub struct Peers {
     pub alerts: Arc<AlertStats>,
     /// The OTLP exporter's.
     pub otlp: Arc<OtlpStats>,
+    /// What came of captures.
+    pub forensics: Arc<ForensicsStats>,
     /// What the full hand-over to the outputs dropped.
     pub handover_dropped: Arc<AtomicU64>,
     /// The log's dropped lines; `None` without a log of our own.
@@ -132,8 +136,8 @@ pub struct Snapshot {
     pub fresh: bool,
     /// Now, by the clock that the sampling goes by, ns.
     pub now_ns: u64,
-    /// The end of the last pause, of this run or an earlier one, Unix ns.
-    pub last_pause_ns: Option<i64>,
+    /// The last pause, of this run or an earlier one.
+    pub last_pause: Option<LastPause>,
 }
 
 /// Both ends, before the first sample.
@@ -144,7 +148,7 @@ pub fn channel(thresholds: &Thresholds, peers: Peers) -> (Feed, Metrics) {
         totals: Mutex::new(totals),
         alive_ns: AtomicU64::new(0),
         ended: AtomicBool::new(false),
-        restored_pause_ns: AtomicI64::new(NONE),
+        restored_pause: Mutex::default(),
         reload_ok: AtomicBool::new(true),
         web_reload_ok: AtomicBool::new(true),
         reloaded_ns: AtomicI64::new(clock::unix_ns()),
@@ -201,9 +205,9 @@ impl Metrics {
         Some(clock::awake_ns().saturating_sub(alive_ns))
     }
 
-    /// The end of the last pause that is on record from earlier runs, Unix ns.
-    pub fn restore_last_pause(&self, ended_ns: Option<i64>) {
-        self.shared.restored_pause_ns.store(ended_ns.unwrap_or(NONE), Relaxed);
+    /// The last pause that is on record from earlier runs.
+    pub fn restore_last_pause(&self, pause: Option<LastPause>) {
+        *self.shared.restored_pause.lock().unwrap_or_else(PoisonError::into_inner) = pause;
     }
 
     /// The configuration was read again, and taken or not.
@@ -233,12 +237,12 @@ impl Shared {
         let ended = self.ended.load(Relaxed);
         let degraded = totals.last.is_some_and(|last| last.degraded);
         let since_ns = totals.sample_ns.map_or(0, |at_ns| awake_ns.saturating_sub(at_ns));
-        let restored = Some(self.restored_pause_ns.load(Relaxed)).filter(|&at_ns| at_ns != NONE);
+        let restored = *self.restored_pause.lock().unwrap_or_else(PoisonError::into_inner);
         Snapshot {
             up: recent(totals.complete_ns) && !degraded && !ended,
             fresh: recent(totals.sample_ns) && !ended,
             now_ns: totals.last.map_or(0, |last| last.at_ns).saturating_add(since_ns),
-            last_pause_ns: totals.last_pause.map(|(at_ns, _)| at_ns).max(restored),
+            last_pause: totals.last_pause.into_iter().chain(restored).max_by_key(|&(at_ns, _)| at_ns),
             totals,
         }
     }

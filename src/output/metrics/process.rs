@@ -5,6 +5,10 @@ use super::family::{Families, Family};
 const CPU: Family = Family::counter("process_cpu_seconds_total", "User and system CPU time of this process.");
 const RESIDENT: Family = Family::gauge("process_resident_memory_bytes", "Resident memory of this process.");
 const VIRTUAL: Family = Family::gauge("process_virtual_memory_bytes", "Virtual memory of this process.");
+const VIRTUAL_MAX: Family = Family::gauge(
+    "process_virtual_memory_max_bytes",
+    "Virtual memory this process may take; 2^64 where there is no limit.",
+);
 const START: Family = Family::gauge("process_start_time_seconds", "When this process started, Unix time.");
 const OPEN_FDS: Family = Family::gauge("process_open_fds", "Open descriptors of this process.");
 const MAX_FDS: Family = Family::gauge("process_max_fds", "Descriptors this process may open.");
@@ -26,9 +30,12 @@ pub(super) fn collect(out: &mut Families) {
     out.known(CPU, cpu_seconds());
     out.known(RESIDENT, known(usage.resident_bytes));
     out.known(VIRTUAL, known(usage.virtual_bytes));
+    // SAFETY: here and below `limit` hands a valid rlimit to fill.
+    out.known(VIRTUAL_MAX, known(limit(|limit| unsafe { libc::getrlimit(libc::RLIMIT_AS, limit) })));
     out.known(START, usage.start_s);
     out.known(OPEN_FDS, known(usage.open_fds));
-    out.known(MAX_FDS, known(max_fds()));
+    // SAFETY: as above.
+    out.known(MAX_FDS, known(limit(|limit| unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit) })));
     out.known(THREADS, known(usage.threads));
 }
 
@@ -44,10 +51,10 @@ fn cpu_seconds() -> Option<f64> {
     Some(seconds(usage.ru_utime) + seconds(usage.ru_stime))
 }
 
-fn max_fds() -> Option<u64> {
+/// The limit in force. The resource's type differs between systems, so the caller asks.
+fn limit(ask: impl FnOnce(*mut libc::rlimit) -> libc::c_int) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid rlimit to fill.
-    (unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0).then_some(limit.rlim_cur)
+    (ask(&raw mut limit) == 0).then_some(limit.rlim_cur)
 }
 
 #[cfg(target_os = "linux")]

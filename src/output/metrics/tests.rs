@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
 use crate::event::{Gap, Notice, Verdict};
-use crate::sample::{Factor, Metrics as Figures, Sample, Stress, ThermalPressure, Tier};
+use crate::sample::{Factor, Metrics as Figures, Name, Sample, Stress, ThermalPressure, Tier};
 
 const MS: u64 = 1_000_000;
 const THRESHOLDS: Thresholds = Thresholds { elevated: 15, critical: 50, deescalation_ns: 5_000 * MS };
@@ -135,6 +135,7 @@ fn scrape() -> (Feed, Metrics) {
         store: Arc::default(),
         alerts: Arc::default(),
         otlp: Arc::default(),
+        forensics: Default::default(),
         handover_dropped: Arc::default(),
         log: None,
         culprit_info: false,
@@ -199,12 +200,13 @@ fn a_slow_recording_is_not_taken_for_silence_and_degraded_samples_are_not_up() {
 #[test]
 fn the_last_pause_is_the_later_of_this_run_s_and_the_earlier_ones() {
     let (mut feed, metrics) = scrape();
-    assert_eq!(metrics.snapshot().last_pause_ns, None);
-    metrics.restore_last_pause(Some(5_000));
-    assert_eq!(metrics.snapshot().last_pause_ns, Some(5_000));
+    assert_eq!(metrics.snapshot().last_pause, None);
+    let earlier = (5_000, Some(Name::new("mds_stores")));
+    metrics.restore_last_pause(Some(earlier));
+    assert_eq!(metrics.snapshot().last_pause, Some(earlier));
     feed.totals.notice(&gap(Verdict::Pause, 500, 0));
     feed.publish();
-    assert_eq!(metrics.snapshot().last_pause_ns, Some(7_000));
+    assert_eq!(metrics.snapshot().last_pause, Some((7_000, None)), "its own culprit, and none of another's");
 }
 
 #[test]

@@ -10,7 +10,6 @@
 //! memory. Ids derive from the event, so what is sent twice is the same span. Without an endpoint there is no
 //! task, no thread and no connection.
 
-mod backoff;
 mod outbox;
 mod resource;
 mod span;

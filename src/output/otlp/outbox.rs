@@ -15,13 +15,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::backoff::{Backoff, chance};
+use super::super::backoff::{Backoff, chance};
 use super::resource::{self, Machine};
 use super::transport::Transport;
 use super::verdict::Answer;
 use super::{OtlpError, span};
 use crate::config::{Otlp, Paths};
 use crate::output::store::{Export, Marker, Outbox as Ties, Outgoing, Reader};
+
+/// What a collector asks for is honoured up to this.
+const ASKED: Duration = Duration::from_secs(3_600);
 
 /// Events in one request at most.
 const BATCH: u32 = 32;
@@ -73,7 +76,7 @@ impl Exporter {
             scope: span::scope(),
             marker,
             ties: ties.clone(),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(ASKED),
             trouble: None,
             unreadable: false,
             refusals: Refusals::default(),

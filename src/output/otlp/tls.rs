@@ -1,19 +1,19 @@
 //! Who is trusted, and who we are: rustls with ring, for http and grpc alike.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls::{ClientConfig, RootCertStore};
 
+use super::super::client;
 use super::OtlpError;
 use crate::config::Otlp;
 
 /// TLS as it is configured. The files are read once, here.
 pub(super) fn config(otlp: &Otlp) -> Result<ClientConfig, OtlpError> {
-    let builder = builder()?;
+    let builder = client::tls_builder().map_err(fail)?;
     let builder = match &otlp.certificate {
         None => builder.with_webpki_roots(),
         Some(path) => {
@@ -35,18 +35,7 @@ pub(super) fn config(otlp: &Otlp) -> Result<ClientConfig, OtlpError> {
     }
 }
 
-/// Trusts nobody: for a collector that is spoken to in the clear.
-pub(super) fn none() -> Result<ClientConfig, OtlpError> {
-    let builder = builder()?;
-    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
-}
-
-fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, OtlpError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(fail)
-}
-
-fn fail(error: rustls::Error) -> OtlpError {
+pub(super) fn fail(error: rustls::Error) -> OtlpError {
     OtlpError::Tls(error.to_string())
 }
 

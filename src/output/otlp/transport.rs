@@ -9,10 +9,7 @@ use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_rustls::HttpsConnectorBuilder;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -23,11 +20,10 @@ use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
+use super::super::client::{self, USER_AGENT, chain};
 use super::verdict::{self, Answer};
 use super::{OtlpError, tls};
 use crate::config::{Compression, Otlp, Protocol};
-
-const USER_AGENT: &str = concat!("pause-monitor/", env!("CARGO_PKG_VERSION"));
 
 /// The most of an answer that is read, bytes.
 const ANSWER: usize = 64 << 10;
@@ -44,7 +40,11 @@ impl Transport {
     pub(super) fn new(otlp: &Otlp) -> Result<Option<Self>, OtlpError> {
         let Some(target) = otlp.target() else { return Ok(None) };
         let uri = target.url(otlp.protocol).map_err(|error| OtlpError::Endpoint(error.to_string()))?;
-        let tls = if target.is_tls() { tls::config(otlp)? } else { tls::none()? };
+        let tls = if target.is_tls() {
+            tls::config(otlp)?
+        } else {
+            client::trusting_nobody().map_err(tls::fail)?
+        };
         let headers: HeaderMap =
             otlp.headers.iter().map(|(name, value)| (name.clone(), value.value())).collect();
         let gzip = otlp.compression == Compression::Gzip;
@@ -84,7 +84,7 @@ pub(super) struct Http {
     gzip: bool,
     /// Never asked for where the collector is spoken to in the clear.
     tls: ClientConfig,
-    client: Option<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
+    client: Option<client::Client>,
 }
 
 impl Http {
@@ -93,11 +93,8 @@ impl Http {
             Ok(request) => request,
             Err(why) => return Answer::Misconfigured(why),
         };
-        let client = self.client.get_or_insert_with(|| {
-            let connector = HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
-            Client::builder(TokioExecutor::new()).build(connector.enable_http1().build())
-        });
-        let response = match client.request(request).await {
+        let sender = self.client.get_or_insert_with(|| client::http1(self.tls.clone()));
+        let response = match sender.request(request).await {
             Ok(response) => response,
             Err(error) => return unreachable_now(&error),
         };
@@ -188,23 +185,9 @@ impl Grpc {
 fn taken(partial: Option<ExportTracePartialSuccess>) -> Answer {
     let partial = partial.unwrap_or_default();
     let rejected = u64::try_from(partial.rejected_spans).unwrap_or(0);
-    Answer::Taken { rejected, message: verdict::line(&partial.error_message) }
+    Answer::Taken { rejected, message: client::line(&partial.error_message) }
 }
 
 fn unreachable_now(error: &(dyn Error + 'static)) -> Answer {
-    Answer::Later { why: verdict::line(&chain(error)), after: None }
-}
-
-/// An error with its causes; what a cause repeats of what is above it is left out.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
+    Answer::Later { why: client::line(&chain(error)), after: None }
 }

@@ -10,6 +10,8 @@ use prost::Message;
 use tonic::Code;
 use tonic_types::{StatusExt, pb};
 
+use super::super::client::{line, retry_after};
+
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -71,29 +73,6 @@ fn described(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
         words if words.is_empty() => format!("HTTP {status}"),
         words => format!("HTTP {status}: {words}"),
     }
-}
-
-/// Somebody else's words as they may stand in a log: one line, not long, nothing that moves a cursor.
-pub(super) fn line(words: &str) -> String {
-    const MOST: usize = 200;
-    let words: Vec<&str> = words.split_whitespace().collect();
-    let words = words.join(" ");
-    let mut cut: String = words.chars().take(MOST).collect();
-    if cut.len() < words.len() {
-        cut.push('…');
-    }
-    crate::sample::printable(&cut)
-}
-
-/// Seconds; the other form, a date, needs both clocks to agree, and is read as a wish to wait.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_nanosecond();
-    let left = at - i128::from(crate::clock::unix_ns());
-    Some(Duration::from_nanos(u64::try_from(left.max(0)).ok()?))
 }
 
 /// What a status of gRPC means; tonic makes one of a broken connection, too.

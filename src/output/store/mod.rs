@@ -9,6 +9,7 @@
 
 mod column;
 mod describe;
+mod evidence;
 mod history;
 mod outbox;
 mod query;
@@ -41,7 +42,7 @@ pub use recover::{EVENTS_DIRECTORY, Recovered};
 pub use retention::{Pruned, Pruning, UNREVIEWED_ELEVATED_DAYS, plan as plan_pruning};
 pub use row::{EventRow, Incident, Interruption, Kind, PeakRow, Status, TierStep, TierSteps, TierTimes};
 pub use schema::{APPLICATION_ID, FILE_NAME, VERSION};
-pub use thread::{Marker, Opened, Store};
+pub use thread::{Evidence, Marker, Opened, Store};
 
 /// What the store is opened with.
 #[derive(Clone, Debug)]

@@ -313,6 +313,43 @@ impl Reader {
         self.wrap(found)?.ok_or(QueryError::NoSuchEvent(id))
     }
 
+    /// The number of the pause of that incident that began then; `None` where it is not on record.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn pause(&self, incident: Incident, started_ns: i64) -> Result<Option<EventId>, QueryError> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT max(id) FROM events WHERE kind = 'pause' AND started_at = ?2 AND incident = ?1",
+            )
+            .and_then(|mut statement| {
+                statement
+                    .query_row(params![incident.as_slice(), started_ns], |row| row.get::<_, Option<i64>>(0))
+            });
+        Ok(self.wrap(found)?.and_then(|id| EventId::try_from(id).ok()))
+    }
+
+    /// Pauses of which no outcome of a capture is on record: number, incident, beginning.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn pauses_without_evidence(&self) -> Result<Vec<(EventId, Incident, i64)>, QueryError> {
+        let read = || {
+            self.connection
+                .prepare(
+                    "SELECT id, incident, started_at FROM events WHERE kind = 'pause' AND forensics = '[]'",
+                )?
+                .query_map([], |row| {
+                    let incident: Vec<u8> = row.get(1)?;
+                    let incident = Incident::try_from(incident.as_slice()).unwrap_or_default();
+                    Ok((EventId::try_from(row.get::<_, i64>(0)?).unwrap_or(0), incident, row.get(2)?))
+                })?
+                .collect()
+        };
+        self.wrap(read())
+    }
+
     /// What happened within 60 s before the event began and after it ended, as it happened.
     ///
     /// # Errors
@@ -337,11 +374,31 @@ impl Reader {
     /// # Errors
     /// [`QueryError`].
     pub fn samples(&self, id: EventId) -> Result<Vec<SampleLine<'static>>, QueryError> {
-        let read = || {
-            self.connection
-                .prepare("SELECT * FROM event_samples WHERE event_id = ?1 ORDER BY seq")?
-                .query_map([column(id)], read_sample)?
-                .collect()
+        let mut all = Vec::new();
+        self.each_sample(id, (i64::MIN, i64::MAX), |sample| all.push(sample))?;
+        Ok(all)
+    }
+
+    /// Hands over the event's samples of a span of time (Unix ns, both ends in it), as they came and one at a time:
+    /// an hour of them would take 100 MB.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn each_sample(
+        &self,
+        id: EventId,
+        (from_ns, to_ns): (i64, i64),
+        mut take: impl FnMut(SampleLine<'static>),
+    ) -> Result<(), QueryError> {
+        let mut read = || {
+            let sql =
+                "SELECT * FROM event_samples WHERE event_id = ?1 AND time BETWEEN ?2 AND ?3 ORDER BY seq";
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query(params![column(id), from_ns, to_ns])?;
+            while let Some(row) = rows.next()? {
+                take(read_sample(row)?);
+            }
+            Ok(())
         };
         self.wrap(read())
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::oneshot;
 
 use super::outbox::Mark;
-use super::row::{EventRow, TierSteps, TierTimes};
+use super::query::Capture;
+use super::row::{EventRow, Incident, TierSteps, TierTimes};
 use crate::event::EventId;
 use crate::sample::Sample;
 
@@ -30,6 +31,18 @@ pub enum Write {
     /// An open episode still goes on.
     LastSeen(LastSeen),
 }
+
+/// What came of the captures of an event, and who waits for its commit.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) event: EventId,
+    pub(super) incident: Incident,
+    pub(super) captures: Vec<Capture>,
+    pub(super) ack: oneshot::Sender<()>,
+}
+
+/// Events whose captures wait at most; beyond that the oldest go.
+const MAX_GATHERED: usize = 64;
 
 /// A sign of life of an open episode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +77,8 @@ pub(super) struct Queue {
     pub(super) last_seen: BTreeMap<EventId, LastSeen>,
     /// What became of exports. Bounded by who asks: the outbox waits for each answer.
     pub(super) marks: Vec<Mark>,
+    /// What came of captures, oldest first.
+    pub(super) gathered: VecDeque<Gathered>,
     sample_count: usize,
     /// Samples dropped since this was last taken.
     pub(super) dropped_samples: u64,
@@ -76,6 +91,7 @@ impl Queue {
             && self.samples.is_empty()
             && self.last_seen.is_empty()
             && self.marks.is_empty()
+            && self.gathered.is_empty()
     }
 
     /// Enters a write. A newer version of an event takes the place of the one that waits.
@@ -105,6 +121,18 @@ impl Queue {
             }
         }
         Ok(())
+    }
+
+    /// Enters what came of captures. Returns how many had to go for it.
+    pub(super) fn push_gathered(&mut self, gathered: Gathered) -> u64 {
+        self.gathered.push_back(gathered);
+        self.bound_gathered()
+    }
+
+    fn bound_gathered(&mut self) -> u64 {
+        let excess = self.gathered.len().saturating_sub(MAX_GATHERED);
+        self.gathered.drain(..excess);
+        excess as u64
     }
 
     fn bound_samples(&mut self) {
@@ -153,6 +181,8 @@ impl Queue {
         self.dropped_samples += newer.dropped_samples;
         self.last_seen.extend(newer.last_seen);
         self.marks.extend(newer.marks);
+        self.gathered.extend(newer.gathered);
+        lost += self.bound_gathered();
         self.bound_samples();
         lost
     }

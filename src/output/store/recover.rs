@@ -8,6 +8,7 @@ use super::outbox;
 use super::row::{EventRow, Incident, Interruption, Kind, TierSteps};
 use super::statement::{self, Upsert};
 use crate::event::EventId;
+use crate::sample::Name;
 
 /// The directory of the events' files, one directory an event, in the data directory.
 pub const EVENTS_DIRECTORY: &str = "events";
@@ -19,8 +20,8 @@ pub struct Recovered {
     pub outages: Vec<EventRow>,
     /// Episodes closed as interrupted.
     pub interrupted: usize,
-    /// When the last pause ended, Unix ns.
-    pub last_pause_ns: Option<i64>,
+    /// When the last pause ended, Unix ns, and who built it up most.
+    pub last_pause: Option<(i64, Option<Name>)>,
     /// 1 + the highest id in the database.
     pub next_event_id: EventId,
 }
@@ -89,12 +90,19 @@ pub(super) fn recover(
         }
     }
     let run = begin_run(&transaction, present)?;
-    let last_pause_ns = transaction
-        .query_row("SELECT max(ended_at) FROM events WHERE kind = 'pause'", [], |row| row.get(0))
-        .optional()?
-        .flatten();
+    let last_pause = transaction
+        .query_row(
+            "SELECT ended_at, culprits ->> '$[0].name' FROM events WHERE kind = 'pause' AND ended_at IS NOT NULL \
+             ORDER BY ended_at DESC LIMIT 1",
+            [],
+            |row| {
+                let name: Option<String> = row.get(1)?;
+                Ok((row.get(0)?, name.as_deref().map(Name::new)))
+            },
+        )
+        .optional()?;
     transaction.commit()?;
-    Ok((run, Recovered { outages, interrupted, last_pause_ns, next_event_id: next }))
+    Ok((run, Recovered { outages, interrupted, last_pause, next_event_id: next }))
 }
 
 fn dead_runs(transaction: &Transaction<'_>, ours: Option<i64>) -> rusqlite::Result<Vec<DeadRun>> {

@@ -2,10 +2,12 @@
 //! nor a person's mark waits for it.
 
 use crate::config::Retention;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use super::evidence::{self, Going, directory_bytes};
 use super::recover::EVENTS_DIRECTORY;
 
 /// Days after which an episode goes that only reached ELEVATED and that nobody ever looked at.
@@ -63,6 +65,7 @@ impl Pruned {
 enum Stage {
     Expired,
     Stale { after: i64 },
+    Evidence,
     Size { target: Option<i64> },
     Vacuum,
     Done,
@@ -75,6 +78,8 @@ pub struct Pruning {
     now_ns: i64,
     events_directory: PathBuf,
     stage: Stage,
+    /// Evidence that has to go; `None` before it was looked for.
+    going: Option<VecDeque<Going>>,
     pruned: Pruned,
 }
 
@@ -87,6 +92,7 @@ impl Pruning {
             now_ns,
             events_directory: data_directory.join(EVENTS_DIRECTORY),
             stage: Stage::Expired,
+            going: None,
             pruned: Pruned::default(),
         }
     }
@@ -95,6 +101,12 @@ impl Pruning {
     #[must_use]
     pub(super) fn by_size(retention: Retention, data_directory: &Path, now_ns: i64) -> Self {
         Self { stage: Stage::Size { target: None }, ..Self::new(retention, data_directory, now_ns) }
+    }
+
+    /// Begins with the evidence's size: after some was gathered.
+    #[must_use]
+    pub(super) fn by_evidence(retention: Retention, data_directory: &Path, now_ns: i64) -> Self {
+        Self { stage: Stage::Evidence, ..Self::new(retention, data_directory, now_ns) }
     }
 
     /// What was deleted so far.
@@ -112,6 +124,7 @@ impl Pruning {
         match self.stage {
             Stage::Expired => self.expired(connection)?,
             Stage::Stale { after } => self.stale(connection, after)?,
+            Stage::Evidence => self.evidence(connection)?,
             Stage::Size { target } => self.size(connection, target)?,
             Stage::Vacuum => {
                 if !vacuum(connection)? {
@@ -166,20 +179,45 @@ impl Pruning {
             )
             .optional()?;
         let Some(id) = next else {
-            self.stage = Stage::Size { target: None };
+            self.stage = Stage::Evidence;
             return Ok(());
         };
         let far = format!(
             "SELECT s.id FROM event_samples s JOIN events e ON e.id = s.event_id WHERE e.id = ?1 AND {FAR}"
         );
         let deleted = delete_samples(&transaction, id, &far, Some(AROUND_PEAK_NS))?;
-        transaction
-            .execute("UPDATE events SET forensics = '[]' WHERE id = ?1 AND forensics <> '[]'", [id])?;
+        let last = deleted < SAMPLES_PER_STEP as usize;
+        // Before the row says so: nothing is left that nothing tells of.
+        if last && self.remove_directory(id) {
+            let why = format!("removed after {} days", self.retention.forensics_days);
+            evidence::forget(&transaction, id, &why)?;
+        }
         transaction.commit()?;
         self.pruned.samples += deleted as u64;
-        if deleted < SAMPLES_PER_STEP as usize {
-            self.remove_directory(id);
+        if last {
             self.stage = Stage::Stale { after: id };
+        }
+        Ok(())
+    }
+
+    /// Removes the evidence of one event, where it is too much.
+    fn evidence(&mut self, connection: &mut Connection) -> rusqlite::Result<()> {
+        let going = match &mut self.going {
+            Some(going) => going,
+            None => {
+                let data_directory = self.events_directory.parent().unwrap_or(Path::new("/"));
+                self.going.insert(evidence::going(connection, self.retention, data_directory, &[])?)
+            }
+        };
+        let Some(next) = going.pop_front() else {
+            self.stage = Stage::Size { target: None };
+            return Ok(());
+        };
+        if self.remove(&next.directory)
+            && let Some(event) = next.event
+        {
+            let limit = self.retention.forensics_max_mb;
+            evidence::forget(connection, event, &format!("removed to keep all evidence below {limit} MB"))?;
         }
         Ok(())
     }
@@ -231,18 +269,27 @@ impl Pruning {
         Ok(())
     }
 
-    fn remove_directory(&mut self, id: i64) {
+    /// Removes an event's directory. False where one is there and stays.
+    fn remove_directory(&mut self, id: i64) -> bool {
         let directory = self.events_directory.join(id.to_string());
+        self.remove(&directory)
+    }
+
+    fn remove(&mut self, directory: &Path) -> bool {
         if !directory.is_dir() || directory.is_symlink() {
-            return;
+            return true;
         }
-        let bytes = directory_bytes(&directory);
-        match std::fs::remove_dir_all(&directory) {
+        let bytes = directory_bytes(directory);
+        match std::fs::remove_dir_all(directory) {
             Ok(()) => {
                 self.pruned.directories += 1;
                 self.pruned.bytes += bytes;
+                true
             }
-            Err(error) => tracing::warn!(%error, path = %directory.display(), "an old event's files stay"),
+            Err(error) => {
+                tracing::warn!(%error, path = %directory.display(), "an old event's files stay");
+                false
+            }
         }
     }
 }
@@ -289,18 +336,6 @@ pub(super) fn used_bytes(connection: &Connection) -> rusqlite::Result<i64> {
     Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
 }
 
-/// The size of all files under a directory, links not followed; what can't be read counts nothing.
-fn directory_bytes(directory: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-    entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let metadata = entry.metadata().ok()?;
-            Some(if metadata.is_dir() { directory_bytes(&entry.path()) } else { metadata.len() })
-        })
-        .sum()
-}
-
 /// What [`Pruning`] would delete, without deleting it. Bytes in the database are an estimate from the mean size
 /// of its rows.
 ///
@@ -329,7 +364,8 @@ pub fn plan(
         ..Pruned::default()
     };
     let gone: Vec<i64> = ids(connection, &expired, &[old, elevated])?;
-    for id in ids(connection, &format!("SELECT id FROM events WHERE {STALE}"), &[stale_cutoff])? {
+    let stale = ids(connection, &format!("SELECT id FROM events WHERE {STALE}"), &[stale_cutoff])?;
+    for &id in &stale {
         if !gone.contains(&id) {
             plan.samples += count(
                 &format!(
@@ -341,8 +377,12 @@ pub fn plan(
             plan.add_directory(data_directory, id);
         }
     }
-    for id in gone {
+    for &id in &gone {
         plan.add_directory(data_directory, id);
+    }
+    for going in evidence::going(connection, retention, data_directory, &[gone, stale].concat())? {
+        plan.directories += 1;
+        plan.bytes += going.bytes;
     }
     plan.add_size_rule(connection, retention, count)?;
     Ok(plan)

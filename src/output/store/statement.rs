@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::outbox::{self, is_exported};
+use super::query::Capture;
 use super::queue::LastSeen;
-use super::row::{EventRow, StepColumn, TierSteps};
+use super::row::{EventRow, Incident, StepColumn, TierSteps};
 use crate::event::EventId;
 use crate::sample::{Factor, Sample, Stress};
 use crate::wire::{SampleLine, TopLine};
@@ -174,6 +175,19 @@ pub(super) fn insert_sample(
             ":top_wakeups": json(&line.top.wakeups),
             ":top_diskio": json(&line.top.diskio),
         })
+}
+
+/// Writes what came of an event's captures. False where there is no such event.
+pub(super) fn gathered(
+    connection: &Connection,
+    id: EventId,
+    incident: Incident,
+    captures: &[Capture],
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("UPDATE events SET forensics = ?3 WHERE id = ?1 AND incident = ?2")?
+        .execute(params![column(id), incident.as_slice(), json(&captures)])
+        .map(|changed| changed == 1)
 }
 
 /// Notes that an open episode goes on; a closed one stays as it is.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::outbox::{Export, Mark};
-use super::queue::{Full, Queue, Write};
+use super::query::Capture;
+use super::queue::{Full, Gathered, Queue, Write};
 use super::recover::{self, Recovered};
 use super::row::{EventRow, Incident};
 use super::writer::Writer;
@@ -151,6 +152,12 @@ impl Store {
         Marker { shared: Arc::clone(&self.shared) }
     }
 
+    /// A handle that records what came of captures; it does not keep the store open.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence { shared: Arc::clone(&self.shared), stats: Arc::clone(&self.stats) }
+    }
+
     /// The store's counters.
     #[must_use]
     pub fn stats(&self) -> Arc<StoreStats> {
@@ -189,6 +196,31 @@ impl Marker {
     pub fn mark(&self, events: Vec<(EventId, Incident)>, export: Export) -> oneshot::Receiver<()> {
         let (ack, answer) = oneshot::channel();
         self.shared.lock().queue.marks.push(Mark { events, export, ack });
+        self.shared.wake.notify_one();
+        answer
+    }
+}
+
+/// Records what came of captures, through the writer's queue; it does not keep the store open.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    shared: Arc<Shared>,
+    stats: Arc<StoreStats>,
+}
+
+impl Evidence {
+    /// Records the captures of an event, in the place of those it had. The answer comes after the commit; an event that
+    /// is not on record has none. Never waits.
+    #[must_use]
+    pub fn record(
+        &self,
+        event: EventId,
+        incident: Incident,
+        captures: Vec<Capture>,
+    ) -> oneshot::Receiver<()> {
+        let (ack, answer) = oneshot::channel();
+        let lost = self.shared.lock().queue.push_gathered(Gathered { event, incident, captures, ack });
+        self.stats.dropped.fetch_add(lost, Relaxed);
         self.shared.wake.notify_one();
         answer
     }

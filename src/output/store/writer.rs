@@ -169,6 +169,7 @@ impl Writer {
         // The work comes first: retention and signs of life can wait.
         self.write_events(work)?;
         self.write_samples(work)?;
+        self.write_gathered(work, now)?;
         self.write_marks(work)?;
         if now.awake_ns >= self.alive_at_ns {
             self.alive(now)?;
@@ -341,6 +342,41 @@ impl Writer {
         Ok(())
     }
 
+    fn write_gathered(&mut self, work: &mut Queue, now: Stamp) -> Result<(), Failure> {
+        if work.gathered.is_empty() {
+            return Ok(());
+        }
+        let renamed = std::mem::take(&mut self.renamed);
+        let result = self.connection().and_then(|connection| {
+            // It is announced, too.
+            full_sync(connection, true)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut written = Vec::with_capacity(work.gathered.len());
+            for gathered in &work.gathered {
+                let record =
+                    |id| statement::gathered(&transaction, id, gathered.incident, &gathered.captures);
+                let other = renamed.get(&gathered.event).copied();
+                written.push(record(gathered.event)? || other.map_or(Ok(false), record)?);
+            }
+            transaction.commit()?;
+            Ok(written)
+        });
+        self.renamed = renamed;
+        for (gathered, written) in work.gathered.drain(..).zip(result?) {
+            if written {
+                // Whoever waited for it may have given up.
+                let _ = gathered.ack.send(());
+            } else {
+                tracing::warn!(event = gathered.event, "what was captured has no event it belongs to");
+            }
+        }
+        if self.pruning.is_none() {
+            let limits = self.options.retention;
+            self.pruning = Some(Pruning::by_evidence(limits, &self.directory, now.unix_ns));
+        }
+        Ok(())
+    }
+
     fn write_marks(&mut self, work: &mut Queue) -> Result<(), Failure> {
         let Some(database) = self.database.as_mut().filter(|_| !work.marks.is_empty()) else { return Ok(()) };
         // A mark that a power cut takes back costs a repeat of the same span.
@@ -477,6 +513,10 @@ impl Writer {
 impl Writer {
     pub(super) fn outbox(&self) -> &super::Outbox {
         &self.options.outbox
+    }
+
+    pub(super) fn limit(&mut self, retention: super::Retention) {
+        self.options.retention = retention;
     }
 
     /// Lets the database grow by so many pages, as a full disk would.

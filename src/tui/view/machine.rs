@@ -9,7 +9,6 @@ use crate::sample::{Sample, Tier};
 use crate::tui::state::State;
 
 use super::frame::{panel, title};
-use super::raw::{bytes, number};
 
 /// A figure that is not measured.
 const NOT_REPORTED: &str = "not reported";
@@ -28,7 +27,7 @@ fn ms(ns: u64) -> String {
 }
 
 fn watts(mw: f64) -> String {
-    format!("{} W", number(mw / 1e3))
+    format!("{} W", human::number(mw / 1e3))
 }
 
 /// The figures, the most telling ones first: what there is no room for are the last.
@@ -40,21 +39,21 @@ fn figures(sample: &Sample, long: bool) -> Vec<Figure> {
         let parts: Vec<String> =
             [("cpu", metrics.cpu_power_mw), ("gpu", metrics.gpu_power_mw), ("ane", metrics.ane_power_mw)]
                 .into_iter()
-                .filter_map(|(name, mw)| mw.map(|mw| format!("{name} {}", number(mw / 1e3))))
+                .filter_map(|(name, mw)| mw.map(|mw| format!("{name} {}", human::number(mw / 1e3))))
                 .collect();
         if long && !parts.is_empty() { format!("{} ({})", watts(all), parts.join(", ")) } else { watts(all) }
     });
     let io = match (metrics.io_read_per_s, metrics.io_write_per_s) {
         (None, None) => None,
-        _ if !long => metrics.io_per_s().map(bytes),
+        _ if !long => metrics.io_per_s().map(human::bytes_per_s),
         (read, write) => {
-            let part = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), bytes);
+            let part = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), human::bytes_per_s);
             Some(format!("{} read, {} written", part(read), part(write)))
         }
     };
     let load = match (metrics.load_avg, metrics.cores) {
-        (Some(load), Some(cores)) => Some(format!("{} / {cores} cores", number(load))),
-        (Some(load), None) => Some(number(load)),
+        (Some(load), Some(cores)) => Some(format!("{} / {cores} cores", human::number(load))),
+        (Some(load), None) => Some(human::number(load)),
         _ => None,
     };
     vec![
@@ -84,7 +83,11 @@ fn figures(sample: &Sample, long: bool) -> Vec<Figure> {
             sample.heartbeat_ns.is_some_and(|ns| ns >= 100_000_000),
         ),
         ("load", reported(load), false),
-        ("CPU", reported(metrics.cpu_ms_per_s.map(|ms| format!("{} % of a core", number(ms / 10.0)))), false),
+        (
+            "CPU",
+            reported(metrics.cpu_ms_per_s.map(|ms| format!("{} % of a core", human::number(ms / 10.0)))),
+            false,
+        ),
         ("disk", reported(io), false),
     ]
 }

@@ -12,7 +12,6 @@ use crate::tui::look::Look;
 use crate::tui::state::{Measure, State};
 
 use super::frame::{self, title};
-use super::raw::{bytes, number};
 use super::{Target, graph};
 
 /// Columns of a trend.
@@ -46,9 +45,9 @@ fn heading(measure: Measure) -> &'static str {
 
 fn value_text(measure: Measure, value: f64) -> String {
     match measure {
-        Measure::Cpu => format!("{} %", number(value / 10.0)),
-        Measure::Pageins | Measure::Wakeups => format!("{}/s", number(value)),
-        Measure::Disk => bytes(value),
+        Measure::Cpu => format!("{} %", human::number(value / 10.0)),
+        Measure::Pageins | Measure::Wakeups => format!("{}/s", human::number(value)),
+        Measure::Disk => human::bytes_per_s(value),
     }
 }
 

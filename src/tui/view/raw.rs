@@ -1,5 +1,7 @@
 //! What is behind a factor's points: its raw value, and the curve in words.
 
+use crate::factor;
+use crate::human::number;
 use crate::sample::{Factor, Sample, WakeupsKind};
 use crate::tui::state::history::History;
 
@@ -8,23 +10,8 @@ const MEAN_NS: u64 = 1_000_000_000;
 
 /// The factor's raw value of one sample alone, in the unit of [`text`]; `None` where it is not reported.
 pub(super) fn instant(factor: Factor, sample: &Sample) -> Option<f64> {
-    let metrics = &sample.metrics;
-    match factor {
-        Factor::Load => match (metrics.load_avg, metrics.cores) {
-            (Some(load), Some(cores)) if cores > 0 => Some(load / f64::from(cores)),
-            _ => None,
-        },
-        Factor::Memory => metrics.memory_available_pct.map(|available| 100.0 - available),
-        Factor::Thermal => metrics.thermal_pressure.map(|level| f64::from(u8::from(level.throttled()))),
-        Factor::Latency => Some(lateness(sample)),
-        Factor::Io => metrics.io_per_s().map(|bytes| bytes / 1_048_576.0),
-        Factor::Gpu => metrics.gpu_busy_pct,
-        Factor::Wakeups => match sample.wakeups_kind {
-            WakeupsKind::Idle => metrics.idle_wakeups_per_s,
-            WakeupsKind::Interrupt => metrics.intr_wakeups_per_s,
-        },
-        Factor::Pageins => metrics.pageins_per_s,
-    }
+    let lateness = factor::lateness(sample.latency_ratio, sample.heartbeat_ns, sample.expected_ns);
+    factor::instant(factor, &sample.metrics, sample.wakeups_kind, lateness)
 }
 
 /// The factor's raw value at that sample, as it is scored: of rates the mean over the last second.
@@ -46,25 +33,6 @@ pub(super) fn value(factor: Factor, history: &History, number: u64) -> Option<f6
         }
     }
     Some(weighted / covered)
-}
-
-/// What latency is scored by: live, a slow sampler alone is no stress.
-fn lateness(sample: &Sample) -> f64 {
-    match sample.heartbeat_ns {
-        Some(delay_ns) if sample.expected_ns > 0 => {
-            sample.latency_ratio.min(1.0 + delay_ns as f64 / sample.expected_ns as f64)
-        }
-        _ => sample.latency_ratio,
-    }
-}
-
-/// Three digits, none wasted.
-pub(super) fn number(value: f64) -> String {
-    match value {
-        value if value >= 100.0 => format!("{value:.0}"),
-        value if value >= 10.0 => format!("{value:.1}"),
-        value => format!("{value:.2}"),
-    }
 }
 
 /// A raw value with its unit.
@@ -126,15 +94,4 @@ pub(super) fn curve(factor: Factor) -> (&'static str, &'static str) {
             "0 up to 10; (x−10) ÷ 6 up to 100; then 15 + (x−100) ÷ 20; 30 at most",
         ),
     }
-}
-
-/// Bytes a second, in three digits.
-pub(super) fn bytes(value: f64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (value.max(0.0), 0);
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{value:.0} B/s") } else { format!("{} {}/s", number(value), UNITS[unit]) }
 }

@@ -45,7 +45,8 @@ pub(in super::super) struct Users(Arc<Shared>);
 
 struct Shared {
     users: Vec<(String, Hash)>,
-    /// Checked where the name is nobody's, so that it takes as long as where it is somebody's.
+    /// The dearest hash of all. Checked where the name is nobody's; what a cheaper one saves is spent all the same: an
+    /// answer takes as long whoever asks.
     decoy: Hash,
     /// Of this run and this reading of the file: what is remembered tells nothing to anybody else.
     key: hmac::Key,
@@ -114,9 +115,14 @@ impl Users {
 impl Shared {
     fn check(&self, credentials: &Credentials) -> bool {
         let hash = self.users.iter().find(|(name, _)| *name == credentials.name).map(|(_, hash)| hash);
+        let checked = hash.unwrap_or(&self.decoy);
         // What is longer than bcrypt looks at, or has a NUL in it, is checked as it stands.
-        let matches =
-            bcrypt::verify(&credentials.password, &hash.unwrap_or(&self.decoy).text).unwrap_or(false);
+        let matches = bcrypt::verify(&credentials.password, &checked.text).unwrap_or(false);
+        for cost in padding(checked.cost, self.decoy.cost) {
+            let spent = bcrypt::hash_with_salt(&credentials.password, cost, [0; 16]);
+            // Only the time matters; the compiler must not find that out.
+            std::hint::black_box(spent.is_ok());
+        }
         matches && hash.is_some()
     }
 
@@ -144,6 +150,12 @@ impl Shared {
         }
         known.push_back((fingerprint, admitted));
     }
+}
+
+/// The costs of further hashes that together with one of `cost` take as long as one of `dearest`: each step of the cost
+/// doubles the time, and 2^c + (2^c + 2^(c+1) + … + 2^(d−1)) = 2^d.
+fn padding(cost: u32, dearest: u32) -> std::ops::Range<u32> {
+    cost..dearest
 }
 
 #[cfg(test)]
@@ -178,6 +190,25 @@ mod tests {
             }
         });
         assert_eq!(users.0.known.lock().unwrap().len(), 5, "each was hashed once");
+    }
+
+    #[test]
+    fn users_whose_hashes_differ_in_cost_take_the_same_time() {
+        let rounds = |cost: u32| 1_u64 << cost;
+        for (cost, dearest) in [(4, 4), (4, 12), (9, 10)] {
+            let spent: u64 = padding(cost, dearest).map(rounds).sum();
+            assert_eq!(rounds(cost) + spent, rounds(dearest), "{cost} of {dearest}");
+        }
+        let hash = |cost| Hash::read(&bcrypt::hash("secret", cost).unwrap()).unwrap();
+        let users = Users::new(vec![("ann".to_owned(), hash(4)), ("bob".to_owned(), hash(6))]).unwrap();
+        run(async {
+            for name in ["ann", "bob"] {
+                assert!(users.admits(of(name, "secret")).await);
+                assert!(!users.admits(of(name, "wrong")).await);
+            }
+            assert!(!users.admits(of("eve", "secret")).await);
+        });
+        assert_eq!(users.0.decoy.cost, 6);
     }
 
     #[test]

@@ -15,12 +15,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::queue::{Queue, Write};
+use super::queue::{Gathered, Queue, Write};
 use super::recover::Recovered;
 use super::testing::{SECOND, T0};
 use super::writer::Writer;
 use super::{
-    FILE_NAME, Filter, Options, Outbox, Reader, Retention, StoreStats, StoredEvent, random_incident,
+    Capture, FILE_NAME, Filter, Incident, Options, Outbox, Reader, Retention, StoreStats, StoredEvent,
+    random_incident,
 };
 use crate::clock::Stamp;
 use crate::event::EventId;
@@ -65,6 +66,22 @@ impl Bench {
         let (ack, answer) = oneshot::channel();
         self.queue.push(write, Some(ack)).unwrap();
         answer
+    }
+
+    fn gathered(
+        &mut self,
+        event: EventId,
+        incident: Incident,
+        captures: Vec<Capture>,
+    ) -> oneshot::Receiver<()> {
+        let (ack, answer) = oneshot::channel();
+        self.queue.push_gathered(Gathered { event, incident, captures, ack });
+        answer
+    }
+
+    /// Keeps to other limits from here on.
+    fn retention(&mut self, retention: Retention) {
+        self.writer.limit(retention);
     }
 
     fn step(&mut self) {

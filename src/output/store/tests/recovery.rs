@@ -2,6 +2,7 @@ use super::super::queue::{LastSeen, Write};
 use super::super::row::{Interruption, Kind, TierSteps, TierTimes};
 use super::super::testing::{SECOND, T0, episode_row};
 use super::*;
+use crate::sample::Name;
 
 /// A run that was killed in an episode last seen after 20 s, in a directory of its own.
 fn killed() -> tempfile::TempDir {
@@ -134,11 +135,18 @@ fn the_last_pause_is_known_after_a_restart() {
     let mut row = episode_row(5, 0);
     row.kind = Kind::Pause;
     row.ended_ns = Some(T0 + 3 * SECOND);
+    row.culprits = vec![crate::wire::CulpritLine {
+        pid: 501,
+        name: "mds_stores".into(),
+        share: 0.61,
+        factors: [("pageins".into(), 28)].into(),
+        evidence: "pageins 3/s → 840/s".into(),
+    }];
     bench.push(Write::Event(Box::new(row)));
     bench.settle();
-    assert_eq!(bench.recovered().last_pause_ns, None);
+    assert_eq!(bench.recovered().last_pause, None);
     bench.writer.end("stopped", bench.now);
     let mut next = Bench::with(directory.path(), options(T0 + 200 * SECOND, "boot-1"));
     next.step();
-    assert_eq!(next.recovered().last_pause_ns, Some(T0 + 3 * SECOND));
+    assert_eq!(next.recovered().last_pause, Some((T0 + 3 * SECOND, Some(Name::new("mds_stores")))));
 }

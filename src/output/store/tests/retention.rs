@@ -1,7 +1,9 @@
 use super::super::queue::Write;
 use super::super::row::{EventRow, Kind, TierSteps, TierTimes};
+use std::path::Path;
+
 use super::super::testing::{SECOND, T0, episode, incident, sample, tier};
-use super::super::{Pruned, Pruning, Status, mark, open_for_pruning, plan_pruning};
+use super::super::{Capture, Pruned, Pruning, Status, mark, open_for_pruning, plan_pruning};
 use super::*;
 
 const DAY: i64 = 86_400 * SECOND;
@@ -98,6 +100,112 @@ fn after_30_days_an_event_keeps_the_samples_around_its_peak_and_loses_its_files(
     assert!(pruned.bytes >= 1_000);
     assert_eq!(bench.events().iter().map(|event| event.samples).collect::<Vec<_>>(), [7, 13, 13]);
     assert_eq!(names(&directory.path().join("events")), ["2", "3"]);
+}
+
+fn captures(files: &Path) -> Vec<Capture> {
+    let capture = |name: &str, outcome: &str, path: Option<String>, detail: Option<&str>| Capture {
+        name: name.to_owned(),
+        outcome: outcome.to_owned(),
+        path,
+        detail: detail.map(str::to_owned),
+    };
+    vec![
+        capture("ring", "saved", Some(files.join("ring.jsonl").to_string_lossy().into_owned()), None),
+        capture("log", "failed", None, Some("no room")),
+    ]
+}
+
+/// Gives an event evidence of so many bytes, and has it recorded.
+fn gather(bench: &mut Bench, row: &EventRow, bytes: usize) {
+    let files = bench.directory.join("events").join(row.id.to_string());
+    std::fs::create_dir_all(&files).unwrap();
+    std::fs::write(files.join("ring.jsonl"), vec![b'x'; bytes]).unwrap();
+    let _committed = bench.gathered(row.id, row.incident, captures(&files));
+    bench.settle();
+}
+
+#[test]
+fn evidence_that_went_for_its_age_is_told_with_its_event() {
+    let rows = [old(1, Kind::Pause, 60, 31), old(2, Kind::Pause, 60, 31)];
+    let (directory, mut bench) =
+        store(&[(rows[0].clone(), Status::Unreviewed), (rows[1].clone(), Status::Pinned)]);
+    for row in &rows {
+        gather(&mut bench, row, 10);
+    }
+    prune(&bench, Retention::default());
+    let events = bench.events();
+    let told = |at: usize, capture: usize| {
+        let capture = &events[at].forensics[capture];
+        (capture.outcome.clone(), capture.path.is_some(), capture.detail.clone().unwrap_or_default())
+    };
+    assert_eq!(told(0, 0), ("saved".to_owned(), false, "removed after 30 days".to_owned()));
+    assert_eq!(told(0, 1), ("failed".to_owned(), false, "no room".to_owned()), "it never had a file");
+    assert_eq!(told(1, 0), ("saved".to_owned(), true, String::new()), "it is pinned");
+    assert_eq!(names(&directory.path().join("events")), ["2"]);
+}
+
+#[test]
+fn evidence_that_is_too_much_goes_oldest_first_and_pinned_stays() {
+    const MB: usize = 1 << 20;
+    let rows: Vec<EventRow> =
+        [(1, 5), (2, 4), (3, 3), (4, 2)].map(|(id, days)| old(id, Kind::Pause, 60, days)).into();
+    let events: Vec<(EventRow, Status)> = rows
+        .iter()
+        .map(|row| (row.clone(), if row.id == 1 { Status::Pinned } else { Status::Unreviewed }))
+        .collect();
+    let (directory, mut bench) = store(&events);
+    for row in &rows {
+        gather(&mut bench, row, MB);
+    }
+    // Of no event, and just made: it may be being moved there.
+    std::fs::create_dir(directory.path().join("events/99")).unwrap();
+    // 4 MB are there; 3 may be, and a tenth of room is made.
+    let retention = Retention { forensics_max_mb: 3, ..Retention::default() };
+    let planned = plan_pruning(&bench.other(), retention, directory.path(), T0).unwrap();
+    let pruned = prune(&bench, retention);
+    assert_eq!((planned.directories, pruned.directories, pruned.events), (2, 2, 0));
+    assert_eq!((planned.bytes, pruned.bytes), (2 * MB as u64, 2 * MB as u64));
+    assert_eq!(names(&directory.path().join("events")), ["1", "4", "99"]);
+    let events = bench.events();
+    let kept: Vec<bool> = events.iter().map(|event| event.forensics[0].path.is_some()).collect();
+    assert_eq!(kept, [true, false, false, true]);
+    let told = events[1].forensics[0].detail.as_deref();
+    assert_eq!(told, Some("removed to keep all evidence below 3 MB"));
+    assert!(plan_pruning(&bench.other(), retention, directory.path(), T0).unwrap().is_empty());
+}
+
+#[test]
+fn what_is_still_being_gathered_is_left_alone() {
+    let row = old(1, Kind::Pause, 60, 1);
+    let (directory, bench) = store(&[(row, Status::Unreviewed)]);
+    let files = directory.path().join("events/1");
+    std::fs::create_dir_all(&files).unwrap();
+    std::fs::write(files.join("ring.jsonl"), vec![b'x'; 2 << 20]).unwrap();
+    let retention = Retention { forensics_max_mb: 1, ..Retention::default() };
+    assert_eq!(prune(&bench, retention).directories, 0);
+}
+
+#[test]
+fn a_directory_of_no_event_goes_when_it_is_as_old_as_evidence_gets() {
+    let (directory, bench) = store(&[]);
+    let files = directory.path().join("events/5");
+    std::fs::create_dir_all(&files).unwrap();
+    assert_eq!(prune(&bench, Retention::default()).directories, 0);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(31 * 86_400);
+    std::fs::File::open(&files).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(prune(&bench, Retention::default()).directories, 1);
+    assert!(!files.exists());
+}
+
+#[test]
+fn the_size_is_seen_to_after_each_gathering() {
+    let rows = [old(1, Kind::Pause, 60, 2), old(2, Kind::Pause, 60, 1)];
+    let (directory, mut bench) =
+        store(&[(rows[0].clone(), Status::Unreviewed), (rows[1].clone(), Status::Unreviewed)]);
+    bench.retention(Retention { forensics_max_mb: 1, ..Retention::default() });
+    gather(&mut bench, &rows[0], 700 << 10);
+    gather(&mut bench, &rows[1], 700 << 10);
+    assert_eq!(names(&directory.path().join("events")), ["2"]);
 }
 
 /// A sample that takes about 3 KB.

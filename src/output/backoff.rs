@@ -5,23 +5,27 @@ use std::time::Duration;
 /// The first wait; doubled each time up to the last.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// What a collector asks for is honoured up to this.
-const ASKED: Duration = Duration::from_secs(3_600);
-
 /// A wait that doubles.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
     failures: u32,
+    /// What the other side asks for is honoured up to this.
+    asked_most: Duration,
 }
 
 impl Backoff {
-    /// The next wait: what the collector asked for, where it did, else half to all of the present one, as `chance`
-    /// (0 to 1) has it: many clients of one collector must not come back together.
+    /// One that has not failed yet.
+    pub(super) fn new(asked_most: Duration) -> Self {
+        Self { failures: 0, asked_most }
+    }
+
+    /// The next wait: what the other side asked for, where it did, else half to all of the present one, as `chance`
+    /// (0 to 1) has it: many clients of one server must not come back together.
     pub(super) fn next(&mut self, asked: Option<Duration>, chance: f64) -> Duration {
         let wait = WAITS.0.saturating_mul(1 << self.failures.min(16)).min(WAITS.1);
         self.failures += 1;
         match asked.filter(|asked| !asked.is_zero()) {
-            Some(asked) => asked.min(ASKED) + WAITS.0.mul_f64(chance.clamp(0.0, 1.0) / 10.0),
+            Some(asked) => asked.min(self.asked_most) + WAITS.0.mul_f64(chance.clamp(0.0, 1.0) / 10.0),
             None => wait.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0),
         }
     }
@@ -44,9 +48,11 @@ pub(super) fn chance() -> f64 {
 mod tests {
     use super::*;
 
+    const ASKED: Duration = Duration::from_secs(3_600);
+
     #[test]
     fn waits_double_to_a_minute_and_chance_takes_up_to_half_of_them() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(ASKED);
         let waits: Vec<u64> = (0..9).map(|_| backoff.next(None, 1.0).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(backoff.next(None, 0.0), Duration::from_secs(30));
@@ -57,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_collector_asks_for_is_the_least_that_is_waited_and_an_hour_the_most() {
-        let mut backoff = Backoff::default();
+    fn what_the_other_side_asks_for_is_the_least_that_is_waited_and_its_limit_the_most() {
+        let mut backoff = Backoff::new(ASKED);
         let asked = Duration::from_secs(7);
         assert_eq!(backoff.next(Some(asked), 0.0), asked);
         assert!((asked..asked + Duration::from_secs(1)).contains(&backoff.next(Some(asked), 1.0)));

@@ -1,0 +1,43 @@
+//! `events report ID`: the story of an event as one HTML page.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+
+use jiff::tz::TimeZone;
+
+use super::story::page::{self, Made};
+use super::story::{Story, captures};
+use crate::cli::{Context, Exit, Failure, output};
+use crate::clock;
+use crate::event::EventId;
+use crate::human;
+use crate::output::store::{QueryError, Reader};
+use crate::source::host;
+
+pub(super) fn run(id: EventId, file: Option<&Path>, context: &Context) -> anyhow::Result<ExitCode> {
+    let reader = Reader::open(&context.data_dir)?.ok_or(QueryError::NoSuchEvent(id))?;
+    let story = Story::read(&reader, id)?;
+    if file.is_none() && io::stdout().is_terminal() {
+        let told =
+            format!("a page is not for a terminal: name a file, as in -o pause-monitor-event-{id}.html");
+        return Err(Failure::new(Exit::Usage, told).into());
+    }
+    let contents = captures::read(&story.event, &context.data_dir);
+    let made = Made {
+        host: host::host_name(),
+        os: host::os_version(),
+        at_ns: clock::unix_ns(),
+        zone: TimeZone::system(),
+    };
+    let page = page::page(&story, &contents, &made);
+    match file {
+        None => output::print(|out| out.write_all(page.as_bytes()))?,
+        Some(file) => {
+            output::make_file(file, |out| out.write_all(page.as_bytes()))?;
+            let size = human::bytes(page.len() as u64);
+            output::print(|out| writeln!(out, "Wrote {}, {size}: open it in a browser.", file.display()))?;
+        }
+    }
+    Ok(Exit::Done.into())
+}

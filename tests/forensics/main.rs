@@ -1,0 +1,19 @@
+//! Forensics from outside: real pauses of this machine leave their evidence.
+#![cfg(target_os = "linux")]
+// clippy.toml allows it in tests only, and takes the helpers here for none.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/daemon.rs"]
+mod daemon;
+mod evidence;
+mod exported;
+mod faults;
+#[path = "../support/freezer.rs"]
+mod freezer;
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../support/mount.rs"]
+mod mount;
+mod pauses;
+#[path = "../support/program.rs"]
+mod program;
