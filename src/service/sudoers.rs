@@ -11,23 +11,25 @@ use std::time::{Duration, Instant};
 
 use super::run::{self, AT_ONCE, POWERMETRICS, SHELL, SUDO, TAILSPIN, VISUDO};
 use super::{ServiceError, Who};
+use crate::output::forensics::TAILSPIN_FILE;
 use crate::source::powermetrics::{News, Powermetrics};
 
 /// The file. sudo reads no file with a dot in its name.
 pub const FILE: &str = "/etc/sudoers.d/pause-monitor";
-/// Where root's capture goes: the directory is root's (0755), so that nobody can put a link in the file's place. The file
-/// is made beforehand, for the user alone: what the kernel traced is nobody else's business.
+/// Where root's capture goes: the directory is root's (0755), so that nobody can put a link in the file's place.
 pub const TAILSPIN_DIRECTORY: &str = "/var/db/pause-monitor";
-/// Root's capture; one at a time.
-pub const TAILSPIN_FILE: &str = "/var/db/pause-monitor/pause.tailspin";
 /// Saves what the kernel traced in the last 20 s, without looking symbols up. Run as `/usr/bin/sudo -n` and this.
 pub const TAILSPIN_SAVE: [&str; 6] = [TAILSPIN, "save", "-l", "20", "-n", TAILSPIN_FILE];
+/// Removes it once it was copied: it is large, and holds what others did. Run as `/usr/bin/sudo -n` and this.
+pub const TAILSPIN_REMOVE: [&str; 3] = ["/bin/rm", "-f", TAILSPIN_FILE];
+/// The search path that these commands get as root; without it sudo would hand the user's on, as it does on a Mac.
+const SEARCH_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 
 /// How long the sampler is given for its first sample.
 const FIRST_SAMPLE: Duration = Duration::from_secs(10);
 
-/// Root's part of `install`, with the rules as its first argument; the second says whether captures are wanted, the third
-/// whose they are. The rules get their name once visudo has passed them.
+/// Root's part of `install`, with the rules as its first argument; the second says whether captures are wanted. The
+/// rules get their name once visudo has passed them.
 pub const INSTALL: &str = r#"set -eu
 new=/etc/sudoers.d/pause-monitor.new
 trap '/bin/rm -f "$new"' EXIT
@@ -38,7 +40,6 @@ trap '/bin/rm -f "$new"' EXIT
 if [ "$2" = forensics ]; then
   (umask 022; /bin/mkdir -p /var/db/pause-monitor)
   /bin/chmod 0755 /var/db/pause-monitor
-  /usr/bin/install -o "$3" -m 0600 /dev/null /var/db/pause-monitor/pause.tailspin
 else
   /bin/rm -f /var/db/pause-monitor/pause.tailspin
   /bin/rmdir /var/db/pause-monitor 2>/dev/null || :
@@ -55,8 +56,6 @@ pub const UNINSTALL: &str = r"set -eu
 pub struct Rules {
     /// Whom they are for, as sudoers has it.
     user: String,
-    /// The same by number, as install(1) has it.
-    uid: String,
     /// The commands, their arguments as they are run.
     commands: Vec<Vec<String>>,
     /// Captures are among them.
@@ -81,9 +80,9 @@ impl Rules {
         }
         if forensics {
             commands.push(TAILSPIN_SAVE.map(str::to_owned).to_vec());
+            commands.push(TAILSPIN_REMOVE.map(str::to_owned).to_vec());
         }
-        let uid = who.uid.to_string();
-        Ok((!commands.is_empty()).then(|| Self { user: user(who), uid, commands, forensics }))
+        Ok((!commands.is_empty()).then(|| Self { user: user(who), commands, forensics }))
     }
 
     /// The file's text.
@@ -93,8 +92,13 @@ impl Rules {
             "# pause-monitor: exactly these commands as root, without a password. Written by `pause-monitor install`;\n\
              # `pause-monitor uninstall` removes it.\n",
         );
-        for command in &self.commands {
+        for program in [POWERMETRICS, TAILSPIN] {
             // Writing to a String cannot fail.
+            if self.commands.iter().any(|command| command[0] == program) {
+                let _ = writeln!(text, "Defaults!{program} secure_path=\"{SEARCH_PATH}\"");
+            }
+        }
+        for command in &self.commands {
             let _ = writeln!(text, "{} ALL=(root) NOPASSWD: {}", self.user, escaped(command));
         }
         text
@@ -102,9 +106,9 @@ impl Rules {
 
     /// Root's part, as a command.
     #[must_use]
-    pub fn command<'a>(&'a self, text: &'a str) -> Vec<&'a str> {
+    pub fn command<'a>(&self, text: &'a str) -> Vec<&'a str> {
         let captures = if self.forensics { "forensics" } else { "none" };
-        vec![SHELL, "-c", INSTALL, "pause-monitor", text, captures, &self.uid]
+        vec![SHELL, "-c", INSTALL, "pause-monitor", text, captures]
     }
 
     /// Has visudo look at the rules before anybody is asked for a password.
@@ -268,7 +272,7 @@ mod tests {
         let command = default_command(Duration::from_millis(100), false);
         let rules = Rules::new(&who("alice"), &command, true).unwrap().unwrap();
         assert_eq!(rules.text(), include_str!("../../deploy/sudoers/pause-monitor"));
-        let line = rules.text().lines().nth(2).unwrap().to_owned();
+        let line = rules.text().lines().find(|line| line.starts_with("alice")).unwrap().to_owned();
         assert_eq!(
             line,
             r"alice ALL=(root) NOPASSWD: /usr/bin/powermetrics --samplers cpu_power\,gpu_power\,thermal\,tasks\,disk -f plist -i 100 -n 36000"

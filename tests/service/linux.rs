@@ -36,7 +36,7 @@ fn the_users_unit_is_installed_watches_and_leaves_nothing_behind() {
         checks.stdout
     );
     done(&machine, "alice", &["uninstall", "--yes"]);
-    let left = machine.shell("alice", "find . -type f -not -name '.bash*' -not -name .profile").stdout;
+    let left = machine.shell("alice", "find $HOME -type f -not -name '.bash*' -not -name .profile").stdout;
     assert_eq!(left, "");
     until("its end", || {
         (!machine.processes().iter().any(|process| process.contains("daemon --allow-degraded"))).then_some(())

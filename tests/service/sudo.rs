@@ -17,8 +17,8 @@ fn permitted() -> Option<Machine> {
     let machine = machine()?;
     done(&machine, &[&INSTALL[..], &["--forensics"]].concat());
     done(&machine, &["uninstall", "--platform", "macos", "--keep-data", "--dry-run"]);
-    let line = "sed s/^alice/bob/ /etc/sudoers.d/pause-monitor >/etc/sudoers.d/bob && chmod 440 /etc/sudoers.d/bob \
-                && install -o bob -m 0600 /dev/null /var/db/pause-monitor/pause.tailspin";
+    let line =
+        "sed s/^alice/bob/ /etc/sudoers.d/pause-monitor >/etc/sudoers.d/bob && chmod 440 /etc/sudoers.d/bob";
     assert_eq!(machine.shell("root", line).code, 0);
     Some(machine)
 }
@@ -82,22 +82,27 @@ fn exactly_the_command_is_permitted_and_every_variation_refused() {
 }
 
 #[test]
-fn the_capture_is_written_as_root_and_is_the_users_alone() {
+fn the_capture_is_written_and_removed_as_root_and_nothing_can_be_put_in_its_place() {
     let Some(machine) = permitted() else { return };
     let file = "/var/db/pause-monitor/pause.tailspin";
-    let run = machine.shell("bob", &format!("sudo -n /usr/bin/tailspin save -l 20 -n {file} && cat {file}"));
+    let save = format!("sudo -n /usr/bin/tailspin save -l 20 -n {file} && cat {file}");
+    let run = machine.shell("bob", &save);
     assert_eq!((run.code, run.stdout.as_str()), (0, "what the kernel traced\n"), "{}", run.stderr);
-    assert_ne!(machine.shell("alice", &format!("cat {file}")).code, 0, "another user of the machine");
-    // The directory is root's: nobody can have root write somewhere else.
+    // The directory is root's: nobody can have root write, or remove, somewhere else.
     for trick in [
         format!("rm -f {file}"),
         format!("mv {file} {file}.old"),
         format!("ln -sf /etc/passwd {file}"),
         "ln -s /etc /var/db/pause-monitor/etc".to_owned(),
         "mv /var/db/pause-monitor /tmp/mine".to_owned(),
+        format!("sudo -n /bin/rm -rf {file}"),
+        format!("sudo -n /bin/rm -f {file} /etc/passwd"),
+        "sudo -n /bin/rm -f /etc/passwd".to_owned(),
     ] {
         assert_ne!(machine.shell("bob", &trick).code, 0, "{trick}");
     }
+    assert_eq!(machine.shell("bob", &format!("sudo -n /bin/rm -f {file}")).code, 0);
+    assert!(!machine.has(file));
 }
 
 #[test]
@@ -111,7 +116,7 @@ fn what_visudo_refuses_never_goes_in() {
     let (script, _) = script.split_once("' pause-monitor '").unwrap();
     let script = script.replace(r"'\''", "'");
     machine.write("/root-part", &script);
-    let run = machine.shell("root", "/bin/sh /root-part 'alice ALL=(ALL' none 1000");
+    let run = machine.shell("root", "/bin/sh /root-part 'alice ALL=(ALL' none");
     assert_ne!(run.code, 0, "{}", run.stdout);
     assert_eq!(machine.read("/etc/sudoers.d/pause-monitor"), before);
     assert!(!machine.has("/etc/sudoers.d/pause-monitor.new"), "the draft is gone");

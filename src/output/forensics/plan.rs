@@ -14,7 +14,7 @@ use crate::sample::printable;
 pub const TAILSPIN_FILE: &str = "/var/db/pause-monitor/pause.tailspin";
 
 /// What there is to do where sudo does not permit it.
-const PERMIT: &str = "docs/forensics.md has the line for sudoers that permits it";
+const PERMIT: &str = "`pause-monitor install --forensics` permits it";
 
 /// The same of what sudo is never told to permit.
 const ROOT_ONLY: &str = "only a daemon that runs as root can take it";

@@ -197,7 +197,7 @@ fn what_sudo_does_not_permit_is_told_with_what_permits_it_and_nothing_is_decoded
     let mut bench = Bench::new().mac();
     bench.script("sudo", "echo 'sudo: a password is required' >&2; exit 1");
     let completed = bench.gathered(&Name::MACOS);
-    let told = "sudo does not permit tailspin: docs/forensics.md has the line for sudoers that permits it";
+    let told = "sudo does not permit tailspin: `pause-monitor install --forensics` permits it";
     assert_eq!(outcome(&completed, Name::Tailspin), ("not permitted", told));
     assert_eq!(outcome(&completed, Name::Stacks), ("not available", "there is no tailspin to decode"));
     let told = "sudo does not permit spindump: only a daemon that runs as root can take it";
