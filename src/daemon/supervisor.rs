@@ -176,6 +176,8 @@ mod tests {
             socket: Default::default(),
             store: Default::default(),
             otlp: Default::default(),
+            alerts: Default::default(),
+            forensics: Default::default(),
             handover_dropped: Default::default(),
             log: None,
             culprit_info: false,
