@@ -5,16 +5,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/keys.rs"]
-#[allow(dead_code)]
-mod keys;
 #[path = "support/peer.rs"]
 mod peer;
 #[path = "support/program.rs"]
 mod program;
-#[path = "commands/recorded.rs"]
-#[allow(dead_code)]
-mod recorded;
+#[path = "support/recording.rs"]
+mod recording;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +21,7 @@ use serde_json::Value;
 
 use peer::peer;
 use program::Program;
-use recorded::{play, simulated};
+use recording::{play, simulated};
 
 /// What a process calls itself to break a page. In powermetrics' property list, so once escaped.
 const HOSTILE: &str = "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&gt;&lt;img src=x&gt;'";

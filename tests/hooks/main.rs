@@ -5,8 +5,6 @@
 
 #[path = "../support/daemon.rs"]
 mod daemon;
-// Not all of it is needed here.
-#[allow(dead_code)]
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/program.rs"]

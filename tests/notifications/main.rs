@@ -8,8 +8,6 @@
 #[path = "../support/daemon.rs"]
 mod daemon;
 mod desktop;
-// Not all of it is needed here.
-#[allow(dead_code)]
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/peer.rs"]

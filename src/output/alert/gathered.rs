@@ -1,7 +1,6 @@
 //! The alert of gathered evidence.
 
-use super::watch::lines;
-use super::{Alert, Event, Record, Status, Teller};
+use super::{Alert, Event, Record, Teller};
 use crate::clock;
 use crate::human;
 use crate::output::forensics::Completed;
@@ -22,23 +21,12 @@ fn completion(completed: &Completed, time_ns: i64) -> Alert {
     let saved = captures.iter().filter(|capture| capture.path.is_some()).count();
     let seconds = gap.duration_ns as f64 / 1e9;
     let place = directory.as_ref().map(|place| format!(", in {}", printable(&place.to_string_lossy())));
-    Alert {
-        event: Event::Forensics,
-        status: Status::Event,
-        time_ns,
-        incident: *incident,
-        id: Some(*event),
-        duration_s: Some(seconds),
-        verdict: Some(gap.verdict),
-        certain: Some(gap.certain),
-        stress: Some(gap.stress),
-        tier: Some(gap.tier),
-        culprits: lines(&gap.culprits),
-        summary: format!(
-            "evidence of the pause of {} is gathered: {saved} of {} captures{}",
-            human::duration(seconds),
-            captures.len(),
-            place.unwrap_or_default()
-        ),
-    }
+    let summary = format!(
+        "evidence of the pause of {} is gathered: {saved} of {} captures{}",
+        human::duration(seconds),
+        captures.len(),
+        place.unwrap_or_default()
+    );
+    // The store may have given the event another number than its gap had.
+    Alert { id: Some(*event), ..Alert::of_gap(Event::Forensics, gap, *incident, time_ns, summary) }
 }

@@ -160,20 +160,9 @@ impl Watch {
             "the machine went down while it was watched: last seen {}, on again {until}",
             time(row.started_ns)
         );
-        out.push(Alert {
-            event: Event::Outage,
-            status: Status::Event,
-            time_ns: row.ended_ns.unwrap_or(row.started_ns),
-            incident: row.incident,
-            id: Some(row.id),
-            duration_s: None,
-            verdict: None,
-            certain: None,
-            stress: None,
-            tier: None,
-            culprits: Vec::new(),
-            summary,
-        });
+        let time_ns = row.ended_ns.unwrap_or(row.started_ns);
+        let alert = Alert::new(Event::Outage, Status::Event, time_ns, row.incident, summary);
+        out.push(Alert { id: Some(row.id), ..alert });
     }
 
     /// The source delivers: the next complete sample tells.
@@ -212,7 +201,7 @@ impl Watch {
         let down = Down { incident: (self.random)(), since_ns: self.complete_ns.unwrap_or(now_ns) };
         let why = self.detail.as_deref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
         let summary = format!("the source {} is down{why}", self.source);
-        out.push(source_alert(Event::SourceDown, Status::Firing, time_ns, down.incident, None, summary));
+        out.push(Alert::new(Event::SourceDown, Status::Firing, time_ns, down.incident, summary));
         self.down = Some(down);
     }
 
@@ -220,7 +209,8 @@ impl Watch {
         let seconds = now_ns.saturating_sub(down.since_ns) as f64 / 1e9;
         let summary = format!("the source {} delivers again after {}", self.source, human::duration(seconds));
         for (event, status) in [(Event::SourceDown, Status::Resolved), (Event::SourceUp, Status::Event)] {
-            out.push(source_alert(event, status, time_ns, down.incident, Some(seconds), summary.clone()));
+            let alert = Alert::new(event, status, time_ns, down.incident, summary.clone());
+            out.push(Alert { duration_s: Some(seconds), ..alert });
         }
     }
 
@@ -289,21 +279,8 @@ impl Watch {
             Verdict::Stall | Verdict::Starved => Event::Stall,
             Verdict::Sleep => return,
         };
-        let culprits = lines(&gap.culprits);
-        out.push(Alert {
-            event,
-            status: Status::Event,
-            time_ns: gap.ended_ns,
-            incident: incident.unwrap_or_else(self.random),
-            id: gap.id,
-            duration_s: Some(gap.duration_ns as f64 / 1e9),
-            verdict: Some(gap.verdict),
-            certain: Some(gap.certain),
-            stress: Some(gap.stress),
-            tier: Some(gap.tier),
-            summary: describe_gap(gap),
-            culprits,
-        });
+        let incident = incident.unwrap_or_else(self.random);
+        out.push(Alert::of_gap(event, gap, incident, gap.ended_ns, describe_gap(gap)));
         if gap.verdict == Verdict::Pause
             && let Some(open) = &mut self.open
             && open.critical.since_ns.is_some()
@@ -353,23 +330,49 @@ impl Open {
     ) -> Alert {
         let peak = &self.episode.peak;
         Alert {
-            event,
-            status,
-            time_ns,
-            incident: self.incident,
             id: Some(self.id),
             duration_s,
-            verdict: None,
-            certain: None,
             stress: Some(self.stress),
             tier: Some(peak.tier),
             culprits: lines(&peak.culprits),
-            summary,
+            ..Alert::new(event, status, time_ns, self.incident, summary)
         }
     }
 }
 
 impl Alert {
+    /// One of which no more is known than this.
+    fn new(event: Event, status: Status, time_ns: i64, incident: Incident, summary: String) -> Self {
+        Self {
+            event,
+            status,
+            time_ns,
+            incident,
+            id: None,
+            duration_s: None,
+            verdict: None,
+            certain: None,
+            stress: None,
+            tier: None,
+            culprits: Vec::new(),
+            summary,
+        }
+    }
+
+    /// One about a gap.
+    pub(super) fn of_gap(event: Event, gap: &Gap, incident: Incident, time_ns: i64, summary: String) -> Self {
+        Self {
+            id: gap.id,
+            duration_s: Some(gap.duration_ns as f64 / 1e9),
+            verdict: Some(gap.verdict),
+            certain: Some(gap.certain),
+            stress: Some(gap.stress),
+            tier: Some(gap.tier),
+            culprits: lines(&gap.culprits),
+            ..Self::new(event, Status::Event, time_ns, incident, summary)
+        }
+    }
+
     /// What is told, once it is known whether the event is stored, and under which number.
     #[must_use]
     pub fn payload(self, host: &str, id: Option<EventId>, stored: Option<bool>) -> super::Payload {
@@ -393,31 +396,7 @@ impl Alert {
     }
 }
 
-fn source_alert(
-    event: Event,
-    status: Status,
-    time_ns: i64,
-    incident: Incident,
-    duration_s: Option<f64>,
-    summary: String,
-) -> Alert {
-    Alert {
-        event,
-        status,
-        time_ns,
-        incident,
-        id: None,
-        duration_s,
-        verdict: None,
-        certain: None,
-        stress: None,
-        tier: None,
-        culprits: Vec::new(),
-        summary,
-    }
-}
-
-pub(super) fn lines(culprits: &[Culprit]) -> Vec<CulpritLine<'static>> {
+fn lines(culprits: &[Culprit]) -> Vec<CulpritLine<'static>> {
     culprits.iter().map(|culprit| CulpritLine::from(culprit).into_owned()).collect()
 }
 
