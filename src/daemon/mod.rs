@@ -42,6 +42,9 @@ const CLIENTS_END: Duration = Duration::from_millis(200);
 const STORE_ENDS: Duration = Duration::from_millis(1_300);
 /// Spans and alerts have what the stages before them left of this, but at least the second.
 const OUTSIDE_ENDS: (Duration, Duration) = (Duration::from_millis(2_400), Duration::from_millis(900));
+/// Signals within this time of the first are the same request: `timeout`, for one, signals its child and then the whole
+/// process group.
+const ONE_REQUEST: Duration = Duration::from_millis(300);
 /// How long reading the configuration again may take: the outputs wait for it.
 const RELOAD: Duration = Duration::from_millis(500);
 /// A source that takes longer than this to start is told of.
@@ -437,7 +440,7 @@ fn complain(errors: &ConfigErrors) {
     tracing::error!("the configuration was not taken; the old one stays in force");
 }
 
-/// Ends everything within 5 s, whatever hangs; a second signal ends it at once. What had gone wrong in sampling.
+/// Ends everything within 5 s, whatever hangs; a second request ends it at once. What had gone wrong in sampling.
 async fn stop(
     mut sampling: Sampling,
     mut hub: Hub,
@@ -481,12 +484,22 @@ async fn stop(
         }
         if ended { sampling.fault() } else { None }
     };
+    let impatience = async {
+        let all_told = async {
+            loop {
+                signals.stop().await;
+            }
+        };
+        // It does not return: what is told twice is one request.
+        let _: Result<(), _> = timeout(ONE_REQUEST, all_told).await;
+        signals.stop().await
+    };
     tokio::select! {
         fault = ending => {
             tracing::info!("stopped");
             fault
         }
-        _ = signals.stop() => {
+        _ = impatience => {
             tracing::warn!("stopped at once");
             None
         }
