@@ -1,6 +1,6 @@
 //! The alert of gathered evidence.
 
-use super::{Alert, Event, Record, Teller};
+use super::{Alert, Event, Payload, Record, Teller};
 use crate::clock;
 use crate::human;
 use crate::output::forensics::Completed;
@@ -27,6 +27,7 @@ fn completion(completed: &Completed, time_ns: i64) -> Alert {
         captures.len(),
         place.unwrap_or_default()
     );
+    let payload = Payload::of_gap(Event::Forensics, gap, *incident, time_ns, summary);
     // The store may have given the event another number than its gap had.
-    Alert { id: Some(*event), ..Alert::of_gap(Event::Forensics, gap, *incident, time_ns, summary) }
+    Alert::on_record(Payload { id: Some(*event), ..payload })
 }

@@ -1,7 +1,6 @@
 //! What of all alerts is shown on the desktop, and in which words. Pure: the time is an argument.
 
 use crate::config;
-use crate::event::Verdict;
 use crate::human;
 use crate::output::store::EventRow;
 use crate::sample::{Stress, printable};
@@ -91,23 +90,7 @@ impl Banner {
     /// The banner of a gap on record, as it was shown where the samples came from that source.
     #[must_use]
     pub fn of_gap(row: &EventRow, source: &str) -> Self {
-        let alert = Payload {
-            version: super::VERSION,
-            event: Event::Pause,
-            status: Status::Event,
-            host: String::new(),
-            time: String::new(),
-            incident: String::new(),
-            id: Some(row.id),
-            stored: Some(true),
-            duration_s: row.duration_ns.map(|ns| ns as f64 / 1e9),
-            verdict: row.verdict.map(Verdict::as_str),
-            certain: row.certain,
-            stress: row.peak.as_ref().map(|peak| peak.stress.into()),
-            tier: row.peak.as_ref().map(|peak| peak.tier),
-            culprits: row.culprits.clone(),
-            summary: String::new(),
-        };
+        let alert = Payload::of_row(Event::Pause, Status::Event, row, String::new());
         Policy::new(source, config::Alerts::default()).banner(Kind::PauseDetected, &alert)
     }
 }
@@ -131,6 +114,15 @@ struct Held {
     longest_s: Option<f64>,
 }
 
+/// Marks what is told of no real machine: empty for one.
+pub(super) fn label(source: &str) -> &'static str {
+    match source {
+        "replay" => " (replay)",
+        "simulate" => " (simulated)",
+        _ => "",
+    }
+}
+
 /// The cooldown of each kind.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -144,12 +136,7 @@ impl Policy {
     /// The policy of `[alerts]`. `source`: where the samples come from; what is no real machine is marked.
     #[must_use]
     pub fn new(source: &str, alerts: config::Alerts) -> Self {
-        let label = match source {
-            "replay" => " (replay)",
-            "simulate" => " (simulated)",
-            _ => "",
-        };
-        Self { label, alerts, held: Default::default() }
+        Self { label: label(source), alerts, held: Default::default() }
     }
 
     /// Other settings; cooldowns that run go on.
@@ -196,7 +183,8 @@ impl Policy {
         let mut lines = Vec::new();
         match kind {
             Kind::Outage | Kind::SourceDown | Kind::ForensicsCompleted => {
-                lines.push(sentence(&alert.summary));
+                // The headline has the mark.
+                lines.push(sentence(alert.summary.trim_end_matches(self.label)));
             }
             Kind::PauseDetected | Kind::CriticalEntered | Kind::ElevatedEntered => {
                 lines.extend(blamed(alert));

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::hook::{HookContext, Hooks};
 use super::notify::{Desktop, Notifier};
-use super::policy::{Decision, Policy};
+use super::policy::{Decision, Policy, label};
 use super::watch::Alert;
 use super::{AlertStats, Event, Payload};
 use crate::clock;
@@ -35,8 +35,6 @@ pub enum Record {
     Stored,
     /// The answer comes with the commit.
     Pending(oneshot::Receiver<EventId>),
-    /// What was found out of the alert before.
-    AsBefore,
     /// The store does not even take it.
     Refused,
 }
@@ -60,8 +58,17 @@ pub struct Options {
 
 #[derive(Debug)]
 enum Message {
-    Alert { alert: Box<Alert>, record: Record, until: Instant },
-    Configure { alerts: Box<config::Alerts>, hooks: Vec<Hook> },
+    /// Alerts about one row, and what is known of it.
+    Alerts {
+        payloads: Vec<Payload>,
+        row: Option<EventId>,
+        record: Record,
+        until: Instant,
+    },
+    Configure {
+        alerts: Box<config::Alerts>,
+        hooks: Vec<Hook>,
+    },
 }
 
 /// The handle. Dropping it ends the thread once it has dealt with what waits.
@@ -103,12 +110,9 @@ impl Alerts {
         Arc::clone(&self.stats)
     }
 
-    /// Hands an alert over. Never waits; one that does not fit is counted.
-    pub fn tell(&self, alert: Alert, record: Record) {
-        let message = Message::Alert { alert: Box::new(alert), record, until: Instant::now() + COMMIT };
-        if self.queue.try_send(message).is_err() {
-            self.stats.dropped.fetch_add(1, Relaxed);
-        }
+    /// Hands alerts over that stand in one row. Never waits; what does not fit is counted.
+    pub fn tell(&self, payloads: Vec<Payload>, row: Option<EventId>, record: Record) {
+        hand_over(Some(&self.queue), &self.stats, payloads, row, record);
     }
 
     /// A handle for another thread; it does not keep this one's from ending.
@@ -143,10 +147,22 @@ pub struct Teller {
 impl Teller {
     /// Hands an alert over. Never waits; one that does not fit is counted, as is one that comes when the daemon stops.
     pub fn tell(&self, alert: Alert, record: Record) {
-        let message = Message::Alert { alert: Box::new(alert), record, until: Instant::now() + COMMIT };
-        if self.queue.upgrade().is_none_or(|queue| queue.try_send(message).is_err()) {
-            self.stats.dropped.fetch_add(1, Relaxed);
-        }
+        let Alert { row, payload } = alert;
+        hand_over(self.queue.upgrade().as_ref(), &self.stats, vec![payload], row, record);
+    }
+}
+
+fn hand_over(
+    queue: Option<&mpsc::Sender<Message>>,
+    stats: &AlertStats,
+    payloads: Vec<Payload>,
+    row: Option<EventId>,
+    record: Record,
+) {
+    let count = payloads.len() as u64;
+    let message = Message::Alerts { payloads, row, record, until: Instant::now() + COMMIT };
+    if queue.is_none_or(|queue| queue.try_send(message).is_err()) {
+        stats.dropped.fetch_add(count, Relaxed);
     }
 }
 
@@ -159,30 +175,29 @@ async fn run(
     let notifier = Notifier::start(options.desktop, Arc::clone(&stats));
     let mut hooks = Hooks::new(&options.hooks, options.hook_context, Arc::clone(&stats.hooks));
     let mut policy = Policy::new(options.source, options.alerts);
+    let label = label(options.source);
     let mut ending = None;
-    let mut before = (None, (None, None));
     while let Some(message) = waiting.recv().await {
-        let (alert, record, until) = match message {
-            Message::Alert { alert, record, until } => (alert, record, until),
+        let (payloads, row, record, until) = match message {
+            Message::Alerts { payloads, row, record, until } => (payloads, row, record, until),
             Message::Configure { alerts, hooks: configured } => {
                 policy.configure(*alerts);
                 hooks.configure(&configured);
                 continue;
             }
         };
-        let (id, stored) = match record {
-            // Where that one was dropped nothing was found out.
-            Record::AsBefore if before.0 == alert.id => before.1,
-            record => settle(alert.id, record, until, &mut limited, &mut ending).await,
-        };
-        before = (alert.id, (id, stored));
-        let payload = Arc::new(alert.payload(&options.host, id, stored));
-        log(&payload);
-        hooks.offer(&payload);
-        match policy.decide(&payload, clock::awake_ns(), notifier.is_busy()) {
-            Decision::Off => {}
-            Decision::HeldBack(kind) => stats.notifications.held_back(kind),
-            Decision::Show(kind, banner) => notifier.show(kind, banner),
+        let (number, stored) = settle(row, record, until, &mut limited, &mut ending).await;
+        for payload in payloads {
+            let id = if payload.id == row { number } else { payload.id };
+            let summary = payload.summary + label;
+            let payload = Arc::new(Payload { host: options.host.clone(), id, stored, summary, ..payload });
+            log(&payload);
+            hooks.offer(&payload);
+            match policy.decide(&payload, clock::awake_ns(), notifier.is_busy()) {
+                Decision::Off => {}
+                Decision::HeldBack(kind) => stats.notifications.held_back(kind),
+                Decision::Show(kind, banner) => notifier.show(kind, banner),
+            }
         }
     }
     // The queue has ended: the daemon stops, and has said how long that may take; or it is gone.
@@ -202,7 +217,7 @@ async fn settle(
     let mut committed = match record {
         Record::None => return (id, None),
         Record::Stored => return (id, Some(true)),
-        Record::Refused | Record::AsBefore => return (id, Some(false)),
+        Record::Refused => return (id, Some(false)),
         Record::Pending(committed) => committed,
     };
     if ending.is_none() {

@@ -17,7 +17,7 @@ use flate2::write::GzEncoder;
 use super::{Name, Outcome, Pause};
 use crate::config::Paths;
 use crate::event::{EventId, Gap};
-use crate::output::store::{Capture, EVENTS_DIRECTORY, Incident, QueryError, Reader};
+use crate::output::store::{Capture, EVENTS_DIRECTORY, Incident, QueryError, Reader, hex};
 
 /// What a file is called while it is being written, after its name.
 const UNFINISHED: &str = ".part";
@@ -70,7 +70,7 @@ impl Set {
     /// Makes its directory, for its owner alone.
     pub(super) fn make(&mut self, paths: &Paths) -> io::Result<()> {
         let events = events_directory(paths);
-        let incident: String = self.incident.iter().map(|byte| format!("{byte:02x}")).collect();
+        let incident = hex(self.incident);
         let directory = events.join(format!(".{}-{}-{incident}{UNFINISHED}", self.event, self.started_ns));
         paths.create_dir(&events)?;
         paths.create_dir(&directory)?;

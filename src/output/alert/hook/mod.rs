@@ -89,7 +89,7 @@ struct Job {
 struct Shared {
     context: Arc<HookContext>,
     slots: Semaphore,
-    /// Set when no further run may begin.
+    /// Set when nothing is to be tried once more.
     stop: watch::Sender<bool>,
 }
 
@@ -175,10 +175,10 @@ impl Hooks {
         }
     }
 
-    /// Ends: no further run begins, what waits is counted as dropped, what runs is given so long and killed then.
+    /// Ends: what runs and what waits is given so long, as the ends of states come just then; nothing is tried once
+    /// more. What runs then is killed, what waits is counted as dropped.
     pub async fn finish(mut self, limit: Duration) {
         self.shared.stop.send_replace(true);
-        self.shared.slots.close();
         self.entries.clear();
         let ended = async { while self.workers.join_next().await.is_some() {} };
         if timeout(limit, ended).await.is_err() {
@@ -221,12 +221,7 @@ impl Worker {
             let (hook, payload) = (Arc::clone(&job.hook), Arc::clone(&job.payload));
             self.running = Some(job);
             let began = Instant::now();
-            // Ended means ended for webhooks too, which could wait for a slot only to learn that.
-            let done = if *shared.stop.borrow() {
-                stopped()
-            } else {
-                run(&hook, &shared, &payload, &mut exec).await
-            };
+            let done = run(&hook, &shared, &payload, &mut exec).await;
             self.running = None;
             self.counts.add(done.outcome);
             tell(&hook, &payload, &done, began.elapsed());

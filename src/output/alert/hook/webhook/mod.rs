@@ -19,7 +19,7 @@ use super::super::payload::Payload;
 use super::{Done, HookContext, Outcome, stopped};
 use crate::clock;
 use crate::config::{Hook, WebhookUrl};
-use crate::output::store::random_incident;
+use crate::output::store::{hex, random_incident};
 use sign::Key;
 
 /// What a server asks to be left alone for is honoured up to this.
@@ -119,8 +119,7 @@ async fn prepare(
     // In the clear nobody is trusted, and the web's authorities are not even unpacked.
     let tls = if url.is_tls() { client::trusting_the_web() } else { client::trusting_nobody() };
     let client = client::http1(tls.map_err(|error| error.to_string())?);
-    let id: String = random_incident().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((Message { id: format!("msg_{id}"), headers, body, key }, client))
+    Ok((Message { id: format!("msg_{}", hex(random_incident())), headers, body, key }, client))
 }
 
 async fn send(client: &Client, uri: &Uri, message: &Message, limit: Duration) -> Tried {
