@@ -1,5 +1,6 @@
 //! `events`: what happened: listed, shown, marked, exported, reported.
 
+mod evidence;
 mod export;
 mod report;
 mod show;

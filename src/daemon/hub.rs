@@ -213,6 +213,11 @@ impl Hub {
         self.tell();
     }
 
+    /// Becomes true once nothing runs any more that alerts had started.
+    pub fn alerts_ended(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.alerts.ended()
+    }
+
     /// Lets go of socket, store, alerts and what gathers evidence.
     pub fn into_parts(self) -> (Socket, Store, Alerts, Option<Forensics>) {
         (self.socket, self.store, self.alerts, self.forensics.map(|(forensics, _)| forensics))

@@ -21,7 +21,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
-use crate::output::alert::{self, Alerts, Desktop, HookContext, Watch};
+use crate::output::alert::{self, Alerts, Desktop, Watch};
 use crate::output::forensics::{self, Forensics, ForensicsStats, Programs};
 use crate::output::http::{Http, HttpError};
 use crate::output::metrics::{self, Peers};
@@ -42,6 +42,8 @@ const CLIENTS_END: Duration = Duration::from_millis(200);
 const STORE_ENDS: Duration = Duration::from_millis(1_300);
 /// Spans and alerts have what the stages before them left of this, but at least the second.
 const OUTSIDE_ENDS: (Duration, Duration) = (Duration::from_millis(2_400), Duration::from_millis(900));
+/// How long what hooks have started takes to be killed.
+const KILLED: Duration = Duration::from_millis(250);
 /// Signals within this time of the first are the same request: `timeout`, for one, signals its child and then the whole
 /// process group.
 const ONE_REQUEST: Duration = Duration::from_millis(300);
@@ -221,7 +223,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         alerts: config.alerts.clone(),
         desktop: Desktop::new(run.paths.owner).map_err(system("this program's own path"))?,
         hooks: config.hooks.clone(),
-        hook_context: HookContext::new(&run.paths),
+        paths: run.paths.clone(),
     })
     .map_err(system("the alerts can't start"))?;
 
@@ -260,7 +262,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
             spindump: config.forensics.spindump,
             programs: Programs::system(run.paths.root),
             evidence: store.evidence(),
-            on_complete: alert::gathered(alerts.teller()),
+            on_complete: alert::gathered(alerts.teller(), settings.origin != Origin::Recording),
         };
         Forensics::start(options, forensics).map_err(system("evidence can't be gathered"))
     });
@@ -450,6 +452,7 @@ async fn stop(
 ) -> Option<String> {
     tracing::info!("stopping: {reason}");
     let began = Instant::now();
+    let mut alerts_ended = hub.alerts_ended();
     let ending = async {
         sampling.stop();
         let ended = async {
@@ -500,6 +503,8 @@ async fn stop(
             fault
         }
         _ = impatience => {
+            // Hooks that run are still killed: they have sessions of their own, and would go on.
+            let _ = timeout(KILLED, alerts_ended.wait_for(|ended| *ended)).await;
             tracing::warn!("stopped at once");
             None
         }

@@ -17,7 +17,7 @@ use crate::cli::{Context, Exit, output};
 use crate::event::EventId;
 use crate::output::store::{EventJson, QueryError, Reader, StoredEvent};
 use crate::redact::Redactor;
-use crate::wire::{self, Message, SampleLine};
+use crate::wire::{self, Message};
 
 /// The first line: the event itself. A replay passes over it.
 #[derive(Serialize)]
@@ -37,9 +37,8 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let reader = Reader::open(&context.data_dir)?.ok_or(QueryError::NoSuchEvent(id))?;
     let event = reader.event(id)?;
-    let samples = reader.samples(id)?;
     let redactor = redact.then(|| redaction::of_this_machine(context));
-    let export = Export { event, samples, redactor, context };
+    let export = Export { event, reader, redactor, context };
     match file {
         None => output::print(|out| export.write(out))?,
         Some(file) => output::make_file(file, |out| export.write(out))?,
@@ -50,7 +49,8 @@ pub(super) fn run(
 /// What goes into the file.
 struct Export<'a> {
     event: StoredEvent,
-    samples: Vec<SampleLine<'static>>,
+    /// Its samples are read as they are written: an hour of them would take 100 MB.
+    reader: Reader,
     /// Takes names out; `None`: they stay.
     redactor: Option<Redactor>,
     context: &'a Context,
@@ -65,14 +65,20 @@ impl Export<'_> {
         serde_json::to_writer(&mut *out, &line)?;
         writeln!(out)?;
         let mut line = Vec::new();
-        for mut sample in self.samples {
+        let mut written = Ok(());
+        let read = self.reader.each_sample(self.event.row.id, (i64::MIN, i64::MAX), |mut sample| {
+            if written.is_err() {
+                return;
+            }
             if let Some(redactor) = redactor {
                 redaction::sample(redactor, &mut sample);
             }
             line.clear();
             wire::encode(&Message::Sample(Box::new(sample)), &mut line);
-            out.write_all(&line)?;
-        }
+            written = out.write_all(&line);
+        });
+        written?;
+        read.map_err(io::Error::other)?;
         captures::write(&self.event, redactor, &self.context.data_dir, out)
     }
 }

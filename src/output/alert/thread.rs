@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::hook::{HookContext, Hooks};
@@ -14,7 +14,7 @@ use super::policy::{Decision, Policy, label};
 use super::watch::Alert;
 use super::{AlertStats, Event, Payload};
 use crate::clock;
-use crate::config::{self, Hook};
+use crate::config::{self, Hook, Paths};
 use crate::event::EventId;
 
 /// How long an announcement waits for its event's commit; then it goes ahead and says so.
@@ -52,8 +52,8 @@ pub struct Options {
     pub desktop: Desktop,
     /// What is run besides.
     pub hooks: Vec<Hook>,
-    /// As whom.
-    pub hook_context: HookContext,
+    /// Where things are, and whose: as whom hooks are run.
+    pub paths: Paths,
 }
 
 #[derive(Debug)]
@@ -78,7 +78,8 @@ pub struct Alerts {
     stats: Arc<AlertStats>,
     /// How long the thread may take for what is left when the queue ends.
     limit: oneshot::Sender<Duration>,
-    ended: oneshot::Receiver<()>,
+    /// True once the thread has ended, and with it all that it had started.
+    ended: watch::Receiver<bool>,
 }
 
 impl Alerts {
@@ -91,14 +92,13 @@ impl Alerts {
         let stats = Arc::new(AlertStats::default());
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (limit, limited) = oneshot::channel();
-        let (told, ended) = oneshot::channel();
+        let (told, ended) = watch::channel(false);
         thread::Builder::new().name("alerts".to_owned()).spawn({
             let stats = Arc::clone(&stats);
             move || {
                 runtime.block_on(run(options, stats, waiting, limited));
                 runtime.shutdown_background();
-                // Whoever asked may have given up.
-                let _ = told.send(());
+                told.send_replace(true);
             }
         })?;
         Ok(Self { queue, stats, limit, ended })
@@ -115,6 +115,12 @@ impl Alerts {
         hand_over(Some(&self.queue), &self.stats, payloads, row, record);
     }
 
+    /// Becomes true once the thread has ended: also where nobody has waited for that, and the handle is gone.
+    #[must_use]
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
     /// A handle for another thread; it does not keep this one's from ending.
     #[must_use]
     pub fn teller(&self) -> Teller {
@@ -129,11 +135,11 @@ impl Alerts {
 
     /// Deals with what waits, for `limit` at most; what is not done then is given up.
     pub async fn finish(self, limit: Duration) {
-        let Self { queue, limit: tell, ended, .. } = self;
+        let Self { queue, limit: tell, mut ended, .. } = self;
         let until = Instant::now() + limit;
         let _ = tell.send(limit);
         drop(queue);
-        let _ = timeout_at(until, ended).await;
+        let _ = timeout_at(until, ended.wait_for(|ended| *ended)).await;
     }
 }
 
@@ -173,7 +179,9 @@ async fn run(
     mut limited: oneshot::Receiver<Duration>,
 ) {
     let notifier = Notifier::start(options.desktop, Arc::clone(&stats));
-    let mut hooks = Hooks::new(&options.hooks, options.hook_context, Arc::clone(&stats.hooks));
+    // Here, not where the daemon starts: the user database may be slow to answer.
+    let context = HookContext::new(&options.paths);
+    let mut hooks = Hooks::new(&options.hooks, context, Arc::clone(&stats.hooks));
     let mut policy = Policy::new(options.source, options.alerts);
     let label = label(options.source);
     let mut ending = None;

@@ -335,8 +335,9 @@ fn captures_are_embedded_where_they_are_small_text_of_the_events_own_directory()
     let names = ["pressure.txt", "long.txt", "trace.bin", "ring.jsonl", "../../secret", "link", "gone"];
     event.forensics =
         names.map(|name| Capture { path: Some(name.to_owned()), ..captured(name)[1].clone() }).to_vec();
-    let absolute = directory.join("pressure.txt").display().to_string();
-    event.forensics.push(Capture { path: Some(absolute), ..captured("")[0].clone() });
+    // Recorded before the data directory was moved.
+    let before = "elsewhere/events/8/pressure.txt".to_owned();
+    event.forensics.push(Capture { path: Some(before), ..captured("")[0].clone() });
     let contents = captures::read(&event, data.path());
     let whole = Content::Text { text: "some avg10=1.00\n".to_owned(), whole: true, size: 16 };
     assert_eq!((&contents[0], &contents[7]), (&whole, &whole));
@@ -346,7 +347,7 @@ fn captures_are_embedded_where_they_are_small_text_of_the_events_own_directory()
     for (at, told) in [
         (2, "3 bytes, not text"),
         (3, "on the plots"),
-        (4, "not in the event's"),
+        (4, "can't be read"),
         (5, "not in the event's"),
         (6, "can't be read"),
     ] {

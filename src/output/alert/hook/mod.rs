@@ -32,6 +32,7 @@ use crate::config::Hook;
 use exec::Exec;
 use gate::{Gate, Pass};
 use stats::Counts;
+use webhook::Reading;
 
 /// How many run at once, all together.
 const AT_ONCE: usize = 4;
@@ -191,13 +192,21 @@ impl Hooks {
 pub async fn run_once(hook: &Hook, context: HookContext, payload: &Payload) -> Done {
     let shared =
         Shared { context: Arc::new(context), slots: Semaphore::new(1), stop: watch::channel(false).0 };
-    run(hook, &shared, payload, &mut Exec::default()).await
+    run(hook, &shared, payload, &mut Exec::default(), &mut Reading::default()).await
 }
 
-async fn run(hook: &Hook, shared: &Shared, payload: &Payload, exec: &mut Exec) -> Done {
+async fn run(
+    hook: &Hook,
+    shared: &Shared,
+    payload: &Payload,
+    exec: &mut Exec,
+    reading: &mut Reading,
+) -> Done {
     let mut stop = shared.stop.subscribe();
     match &hook.webhook {
-        Some(url) => webhook::run(hook, url, &shared.context, payload, &shared.slots, &mut stop).await,
+        Some(url) => {
+            webhook::run(hook, url, &shared.context, payload, &shared.slots, &mut stop, reading).await
+        }
         None => match shared.slots.acquire().await {
             Ok(_slot) => exec.run(hook, &shared.context, payload).await,
             Err(_) => stopped(),
@@ -216,12 +225,12 @@ struct Worker {
 
 impl Worker {
     async fn work(mut self, shared: Arc<Shared>) {
-        let mut exec = Exec::default();
+        let (mut exec, mut reading) = (Exec::default(), Reading::default());
         while let Some(job) = self.jobs.recv().await {
             let (hook, payload) = (Arc::clone(&job.hook), Arc::clone(&job.payload));
             self.running = Some(job);
             let began = Instant::now();
-            let done = run(&hook, &shared, &payload, &mut exec).await;
+            let done = run(&hook, &shared, &payload, &mut exec, &mut reading).await;
             self.running = None;
             self.counts.add(done.outcome);
             tell(&hook, &payload, &done, began.elapsed());

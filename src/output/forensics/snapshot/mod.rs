@@ -33,7 +33,7 @@ const FILE: u64 = 1 << 20;
 pub fn write(name: &str, root: &Path, since_us: u64, out: &mut dyn Write) -> io::Result<String> {
     let proc = root.join("proc");
     match name {
-        "blocked" => blocked::write(&proc, out),
+        "blocked" => blocked::write(&proc, std::os::unix::process::parent_id(), out),
         "pressure" => {
             let mut files: Vec<String> = fs::read_dir(proc.join("pressure"))?
                 .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

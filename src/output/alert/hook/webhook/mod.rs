@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::super::super::backoff::{Backoff, chance};
@@ -31,6 +32,10 @@ const WORDS: Duration = Duration::from_secs(1);
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// A key that is being read. While the disk has that wait, another look would only wait as well.
+#[derive(Debug, Default)]
+pub(super) struct Reading(Option<JoinHandle<Result<(Key, Option<u32>), String>>>);
 
 /// What came of one request.
 enum Tried {
@@ -56,8 +61,9 @@ pub(super) async fn run(
     payload: &Payload,
     slots: &Semaphore,
     stop: &mut watch::Receiver<bool>,
+    reading: &mut Reading,
 ) -> Done {
-    let (message, client) = match prepare(hook, url, context, payload).await {
+    let (message, client) = match prepare(hook, url, context, payload, reading).await {
         Ok(prepared) => prepared,
         Err(why) => return Done::new(Outcome::Failed, &why),
     };
@@ -93,14 +99,19 @@ async fn prepare(
     url: &WebhookUrl,
     context: &Arc<HookContext>,
     payload: &Payload,
+    reading: &mut Reading,
 ) -> Result<(Message, Client), String> {
     let key = match hook.secret_file.clone() {
         None => None,
         Some(file) => {
-            let context = Arc::clone(context);
-            let read = tokio::task::spawn_blocking(move || sign::read(&file, &context));
             let late = "hooks.secret_file: the disk does not answer";
+            if reading.0.as_ref().is_some_and(|read| !read.is_finished()) {
+                return Err(late.to_owned());
+            }
+            let context = Arc::clone(context);
+            let read = reading.0.insert(tokio::task::spawn_blocking(move || sign::read(&file, &context)));
             let (key, mode) = timeout(hook.timeout, read).await.map_err(|_| late)?.map_err(|_| late)??;
+            reading.0 = None;
             if let Some(mode) = mode {
                 tracing::warn!(
                     "hook {}: others can read its secret_file (mode {mode:o}): chmod 600 it, and change the secret",
