@@ -11,7 +11,7 @@ use super::sampling::Command;
 use crate::clock;
 use crate::config::Config;
 use crate::event::{Gap, Notice, Verdict};
-use crate::output::alert::{Alert, Alerts, Record, Watch};
+use crate::output::alert::{Alert, Alerts, Ending, Record, Watch};
 use crate::output::forensics::{Forensics, Pause};
 use crate::output::metrics::Metrics;
 use crate::output::socket::{Kind, Socket};
@@ -213,9 +213,9 @@ impl Hub {
         self.tell();
     }
 
-    /// Becomes true once nothing runs any more that alerts had started.
-    pub fn alerts_ended(&self) -> tokio::sync::watch::Receiver<bool> {
-        self.alerts.ended()
+    /// How the end of alerts is seen to where the hub is gone.
+    pub fn alerts_ending(&self) -> Ending {
+        self.alerts.ending()
     }
 
     /// Lets go of socket, store, alerts and what gathers evidence.

@@ -452,7 +452,7 @@ async fn stop(
 ) -> Option<String> {
     tracing::info!("stopping: {reason}");
     let began = Instant::now();
-    let mut alerts_ended = hub.alerts_ended();
+    let alerts = hub.alerts_ending();
     let ending = async {
         sampling.stop();
         let ended = async {
@@ -503,8 +503,7 @@ async fn stop(
             fault
         }
         _ = impatience => {
-            // Hooks that run are still killed: they have sessions of their own, and would go on.
-            let _ = timeout(KILLED, alerts_ended.wait_for(|ended| *ended)).await;
+            alerts.at_once(KILLED).await;
             tracing::warn!("stopped at once");
             None
         }

@@ -10,6 +10,7 @@ mod http;
 #[path = "../support/program.rs"]
 mod program;
 
+mod ending;
 mod listed;
 #[path = "../support/peer.rs"]
 mod peer;

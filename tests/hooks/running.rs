@@ -12,16 +12,16 @@ use crate::program::Program;
 use crate::server::{Reply, Server};
 
 /// A machine that is frozen again and again, ten times as fast.
-const FROZEN: [&str; 4] = ["--source", "simulate:freeze", "--speed", "10"];
+pub(crate) const FROZEN: [&str; 4] = ["--source", "simulate:freeze", "--speed", "10"];
 
 /// A hook that adds each payload to a file, as a line.
-fn notes(name: &str, on: &str, file: &Path, keys: &str) -> String {
+pub(crate) fn notes(name: &str, on: &str, file: &Path, keys: &str) -> String {
     let file = file.display();
     let script = format!("cat >> {file}; echo >> {file}");
     format!("[[hooks]]\nname = \"{name}\"\non = {on}\ncommand = [\"sh\", \"-c\", \"{script}\"]\n{keys}\n")
 }
 
-fn lines(file: &Path) -> Vec<Value> {
+pub(crate) fn lines(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

@@ -17,6 +17,8 @@ mod program;
 mod boards;
 mod files;
 mod server;
+#[path = "../support/stand_in.rs"]
+mod stand_in;
 mod web;
 
 mod alert;

@@ -26,7 +26,7 @@ pub use hook::{HookContext, Hooks};
 pub use notify::{COMMAND, Desktop, HelperError, LIMIT, NotificationStats, Outcome, run_helper};
 pub use payload::{Event, Payload, Status, VERSION};
 pub use policy::{Banner, Kind};
-pub use thread::{Alerts, Options, Record, Teller};
+pub use thread::{Alerts, Ending, Options, Record, Teller};
 pub use watch::{Alert, Watch};
 
 use crate::sample::{Factor, Stress};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::hook::{HookContext, Hooks};
@@ -78,8 +78,25 @@ pub struct Alerts {
     stats: Arc<AlertStats>,
     /// How long the thread may take for what is left when the queue ends.
     limit: oneshot::Sender<Duration>,
+    ending: Ending,
+}
+
+/// How the thread's end is seen to from outside.
+#[derive(Clone, Debug)]
+pub struct Ending {
     /// True once the thread has ended, and with it all that it had started.
     ended: watch::Receiver<bool>,
+    /// Notified where there is no time left.
+    now: Arc<Notify>,
+}
+
+impl Ending {
+    /// Has what hooks started killed at once, whatever time was said before, and waits for that, for `limit` at most:
+    /// they have sessions of their own, and would go on.
+    pub async fn at_once(mut self, limit: Duration) {
+        self.now.notify_one();
+        let _ = timeout(limit, self.ended.wait_for(|ended| *ended)).await;
+    }
 }
 
 impl Alerts {
@@ -93,15 +110,22 @@ impl Alerts {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (limit, limited) = oneshot::channel();
         let (told, ended) = watch::channel(false);
+        let ending = Ending { ended, now: Arc::default() };
         thread::Builder::new().name("alerts".to_owned()).spawn({
-            let stats = Arc::clone(&stats);
+            let (stats, now) = (Arc::clone(&stats), Arc::clone(&ending.now));
             move || {
-                runtime.block_on(run(options, stats, waiting, limited));
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = run(options, stats, waiting, limited) => {}
+                        () = now.notified() => {}
+                    }
+                });
+                // What was under way is dropped here, and so killed.
                 runtime.shutdown_background();
                 told.send_replace(true);
             }
         })?;
-        Ok(Self { queue, stats, limit, ended })
+        Ok(Self { queue, stats, limit, ending })
     }
 
     /// The counters.
@@ -115,10 +139,10 @@ impl Alerts {
         hand_over(Some(&self.queue), &self.stats, payloads, row, record);
     }
 
-    /// Becomes true once the thread has ended: also where nobody has waited for that, and the handle is gone.
+    /// How its end is seen to where the handle is gone.
     #[must_use]
-    pub fn ended(&self) -> watch::Receiver<bool> {
-        self.ended.clone()
+    pub fn ending(&self) -> Ending {
+        self.ending.clone()
     }
 
     /// A handle for another thread; it does not keep this one's from ending.
@@ -135,11 +159,11 @@ impl Alerts {
 
     /// Deals with what waits, for `limit` at most; what is not done then is given up.
     pub async fn finish(self, limit: Duration) {
-        let Self { queue, limit: tell, mut ended, .. } = self;
+        let Self { queue, limit: tell, mut ending, .. } = self;
         let until = Instant::now() + limit;
         let _ = tell.send(limit);
         drop(queue);
-        let _ = timeout_at(until, ended.wait_for(|ended| *ended)).await;
+        let _ = timeout_at(until, ending.ended.wait_for(|ended| *ended)).await;
     }
 }
 

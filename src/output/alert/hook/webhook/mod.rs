@@ -35,7 +35,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// A key that is being read. While the disk has that wait, another look would only wait as well.
 #[derive(Debug, Default)]
-pub(super) struct Reading(Option<JoinHandle<Result<(Key, Option<u32>), String>>>);
+pub(super) struct Reading(Option<JoinHandle<sign::Looked>>);
 
 /// What came of one request.
 enum Tried {
