@@ -58,6 +58,29 @@ fn every_good_file_is_accepted() {
 }
 
 #[test]
+fn where_nothing_is_written_these_are_the_values() {
+    let dir = fixtures("good");
+    let run = Run::of(
+        Program::new()
+            .command(&["config", "show", "--config", "empty.toml", "--data-dir", "data"])
+            .current_dir(&dir),
+    );
+    // They differ by system, and by who asks.
+    let varies = |line: &&str| !line.starts_with("kind = ") && !line.starts_with("command = ");
+    let expected = fs::read_to_string(dir.join("empty.show")).unwrap();
+    assert_eq!(
+        run.stdout.lines().filter(varies).collect::<Vec<_>>(),
+        expected.lines().filter(varies).collect::<Vec<_>>()
+    );
+    assert!(
+        run.stdout
+            .lines()
+            .skip(2)
+            .all(|line| line.is_empty() || line.starts_with('[') || line.ends_with("# default"))
+    );
+}
+
+#[test]
 fn what_is_shown_names_the_origin_of_every_value_and_is_a_configuration_itself() {
     let dir = fixtures("good");
     let options = ["config", "show", "--config", "everything.toml", "--data-dir", "data"];

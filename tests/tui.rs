@@ -232,6 +232,18 @@ fn a_recording_is_played_paused_stepped_and_sought() {
     terminal.wait_for_all(&["(replay)", "standard input", "Stress"]);
     terminal.press(&["q"]);
     terminal.wait_for("ended with 0");
+    // An event that was exported, with its evidence.
+    let source = format!("replay:{}", recording.display());
+    assert_eq!(program.run(&["daemon", "--source", &source, "--speed", "max"]).code, 0);
+    let events = program.run(&["events", "--kind", "pause", "--json"]);
+    let events: serde_json::Value = serde_json::from_str(&events.stdout).unwrap();
+    let export = program.home().join("pause.jsonl");
+    let id = events[0]["id"].to_string();
+    assert_eq!(program.run(&["events", "export", &id, "-o", export.to_str().unwrap()]).code, 0);
+    terminal.dashboard(program.home(), &format!("--replay {}", export.display()));
+    terminal.wait_for_all(&["(replay)", "pause.jsonl", "fileproviderd"]);
+    terminal.press(&["q"]);
+    terminal.is_restored(0);
 }
 
 #[test]

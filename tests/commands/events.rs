@@ -1,10 +1,13 @@
 //! `events`: the list and its filters, one event's story, marks.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::keys::Keys;
 use crate::program::Program;
 use crate::recorded::Recorded;
+use crate::recording::{play, simulated};
 
 /// SPEC, section 8.
 const EVENT_KEYS: [&str; 20] = [
@@ -289,4 +292,29 @@ fn an_exported_event_is_read_by_analyze_and_tells_the_same_pause() {
     let (told, was) = (gap["duration_ms"].as_f64().unwrap() / 1e3, stored["duration_s"].as_f64().unwrap());
     assert!((told - was).abs() < 0.05, "{told} s for {was} s");
     assert_eq!(gap["culprits"][0]["name"], stored["culprits"][0]["name"]);
+}
+
+#[test]
+fn names_of_users_are_taken_out_of_names_of_processes_and_of_who_is_to_blame() {
+    let program = Program::new().env("USER", "zoe");
+    let arguments = ["--interval-ms", "500", "--count", "62", "--start", "2026-02-03T04:05:06Z"];
+    let recording = simulated(&program, "freeze", &arguments);
+    let text = fs::read_to_string(&recording).unwrap();
+    fs::write(&recording, text.replace("fileproviderd", "com.zoe.sync")).unwrap();
+    play(&program, &recording, &program.home().join(".local/share/pause-monitor"));
+    let export = |arguments: &[&str]| {
+        let run = program.run(&[&["events", "export", "2"], arguments].concat());
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+        run.stdout
+    };
+    let whole = export(&[]);
+    let event: Value = serde_json::from_str(whole.lines().next().unwrap()).unwrap();
+    assert_eq!(event["culprits"][0]["name"], "com.zoe.sync");
+    let redacted = export(&["--redact"]);
+    assert!(!redacted.contains("zoe"), "{redacted}");
+    let event: Value = serde_json::from_str(redacted.lines().next().unwrap()).unwrap();
+    assert_eq!(event["culprits"][0]["name"], "com.user1.sync");
+    // As often as before: in the lists of each sample too.
+    assert_eq!(redacted.matches("com.user1.sync").count(), whole.matches("com.zoe.sync").count());
+    assert!(whole.matches("com.zoe.sync").count() > 20);
 }

@@ -398,6 +398,21 @@ fn reader_ids(bench: &Bench) -> Vec<EventId> {
     reader.events(&Filter::default()).unwrap().iter().map(|event| event.row.id).collect()
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_gathered_gives_way_to_all_else() {
+    let mut bench = Bench::new().mac();
+    // `ionice` is not on every machine: the class is in the upper bits of what the system call says.
+    bench.script("log", "nice; /bin/cat /proc/self/stat");
+    let completed = bench.gathered(&[Name::Log]);
+    let text = unpacked(&completed.directory.unwrap().join(Name::Log.file()));
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("10"));
+    // The 19th field of `stat` is the niceness, as the kernel has it.
+    let stat = lines.next().unwrap();
+    assert_eq!(stat.rsplit(") ").next().unwrap().split(' ').nth(16), Some("10"), "{stat}");
+}
+
 #[test]
 fn every_name_has_a_file_of_its_own() {
     let all: Vec<&str> = Name::MACOS.iter().chain(&Name::LINUX[1..]).map(|name| name.file()).collect();

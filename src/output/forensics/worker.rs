@@ -202,7 +202,7 @@ impl Worker {
     /// Gathers the evidence of a pause.
     fn pause(&mut self, pause: &Pause) {
         let mut set = Set::new(pause);
-        let held_back = self.held_back();
+        let held_back = held_back(self.last.map(|last| last.elapsed()), self.busy);
         if let Err(error) = set.make(&self.options.paths) {
             let names = self.names.clone();
             for name in names {
@@ -238,12 +238,6 @@ impl Worker {
         }
         self.busy = false;
         self.finish(set);
-    }
-
-    /// Why nothing but the ring is to be gathered now.
-    fn held_back(&self) -> Option<String> {
-        let since = self.last?.elapsed();
-        (self.busy || since < APART).then(|| format!("another was taken {} s before", since.as_secs()))
     }
 
     fn note(&mut self, set: &mut Set, done: Done) {
@@ -461,5 +455,26 @@ impl Worker {
                 stored,
             });
         }
+    }
+}
+
+/// Why nothing but the ring is to be gathered now: `since` the captures of another pause began, or while they are `busy`.
+fn held_back(since: Option<Duration>, busy: bool) -> Option<String> {
+    let since = since?;
+    (busy || since < APART).then(|| format!("another was taken {} s before", since.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captures_are_taken_once_in_a_minute() {
+        let at = |ms| held_back(Some(Duration::from_millis(ms)), false);
+        assert_eq!(held_back(None, false), None);
+        assert_eq!(at(12_300).as_deref(), Some("another was taken 12 s before"));
+        assert_eq!(at(59_999).as_deref(), Some("another was taken 59 s before"));
+        assert_eq!(at(60_000), None);
+        assert!(held_back(Some(Duration::from_secs(180)), true).is_some(), "they are still being taken");
     }
 }
