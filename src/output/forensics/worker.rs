@@ -269,6 +269,10 @@ impl Worker {
                 wire::encode(&Message::Sample(Box::new(SampleLine::from(sample))), &mut line);
                 file.write_all(&line)?;
             }
+            // What was made of it: the samples alone do not tell.
+            line.clear();
+            wire::encode(&Message::Gap((&pause.gap).into()), &mut line);
+            file.write_all(&line)?;
             file.finish()
         };
         let done = match write() {

@@ -188,6 +188,20 @@ impl Hooks {
     }
 }
 
+/// Looks at the files that hooks need, without running any.
+///
+/// # Errors
+/// The first thing that is wrong, in a line.
+pub fn check(hooks: &[Hook], paths: &crate::config::Paths) -> Result<(), String> {
+    let context = HookContext::new(paths);
+    for hook in hooks {
+        if let Some(file) = &hook.secret_file {
+            webhook::check_key(file, &context).map_err(|why| format!("hook {}: {why}", hook.name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs a hook once, as it would be run in earnest, whatever it listens to.
 pub async fn run_once(hook: &Hook, context: HookContext, payload: &Payload) -> Done {
     let shared =

@@ -36,8 +36,12 @@ impl Trust {
 
     /// The directories of a PATH in which only those can put programs who are trusted.
     pub(super) fn path(self, path: &str) -> String {
-        let directories = path.split(':').filter(|directory| self.file(Path::new(directory)).is_ok());
-        directories.collect::<Vec<_>>().join(":")
+        let is_safe = |directory: &&str| {
+            // One that is not there could be made by whoever can write what is above it.
+            let mut there = Path::new(directory).ancestors().filter(|one| one.symlink_metadata().is_ok());
+            there.next().is_some_and(|one| self.file(one).is_ok())
+        };
+        path.split(':').filter(is_safe).collect::<Vec<_>>().join(":")
     }
 
     fn program(self, program: &Path, path: &str, depth: usize) -> Result<(), String> {
@@ -217,7 +221,7 @@ mod tests {
             std::fs::create_dir(directory).unwrap();
         }
         set_mode(&shared, 0o775);
-        let path = format!("{}:/nowhere:{}", shared.display(), own.display());
-        assert_eq!(ours().path(&path), own.to_str().unwrap());
+        let path = format!("{0}:{0}/bin:/nowhere:{1}", shared.display(), own.display());
+        assert_eq!(ours().path(&path), format!("/nowhere:{}", own.display()));
     }
 }

@@ -4,6 +4,7 @@ mod form;
 mod sign;
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,11 @@ struct Message {
     headers: HeaderMap,
     body: Bytes,
     key: Option<Key>,
+}
+
+/// Whether there is a key in that file that can be used; why not.
+pub(super) fn check_key(file: &Path, context: &HookContext) -> Result<(), String> {
+    sign::read(file, context).map(drop)
 }
 
 /// Sends the payload, and sends it again where that may help. Only while a request is under way it holds one of `slots`.
