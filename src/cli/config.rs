@@ -95,7 +95,8 @@ fn check(context: &Context, file: Option<&Path>) -> anyhow::Result<()> {
     }
     let loaded = config::load(&context, &Overrides::default())?;
     http::check(&loaded.config.http)?;
-    alert::check_hooks(&loaded.config.hooks, &context).map_err(|why| Failure::new(Exit::Usage, why))?;
+    let warnings = alert::check_hooks(&loaded.config.hooks, &context);
+    super::hooks::warn(&warnings.map_err(|why| Failure::new(Exit::Usage, why))?);
     let name = printable(&context.config_file.to_string_lossy());
     let finding =
         if loaded.file_exists { "ok" } else { "ok: there is no such file, every value is its default" };

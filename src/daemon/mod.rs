@@ -193,6 +193,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     raise_descriptor_limit();
     let directory = &run.paths.data_dir;
     run.paths.create_dir(directory).map_err(system("the data directory"))?;
+    warn_of_others(directory);
     let _lock = Lock::take(directory)?;
     // What may be refused comes before the first thing that is told.
     let machine = Machine { name: host::host_name(), os_version: host::os_version() };
@@ -299,6 +300,18 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let fault = stop(sampling, hub, spans, signals, reason).await;
     outcome?;
     fault.map_or(Ok(()), |fault| Err(DaemonError::Failed(fault)))
+}
+
+/// What is in the data directory is its owner's alone: names of processes, and evidence.
+fn warn_of_others(directory: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(directory).map_or(0, |found| found.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            "others can enter the data directory {} (mode {mode:o}): chmod 700 it; its files are yours alone all the same",
+            directory.display()
+        );
+    }
 }
 
 /// Descriptors wanted: three for each of 256 processes, one for each of 256 clients, and some.
@@ -421,7 +434,9 @@ async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender
             let taken = hub.configure(thresholds(&settings), &loaded.config);
             hub.metrics().reloaded(taken);
             if !taken {
-                tracing::error!("the configuration was read again, but the alerts' thread does not take it");
+                tracing::error!(
+                    "the configuration was read again, but the alerts' thread, which has much to do, does not take it: thresholds hold, alerts and hooks do not; send SIGHUP once more"
+                );
                 return;
             }
             tracing::info!(

@@ -5,7 +5,6 @@
 //! megabyte at most, and passes over these.
 
 mod captures;
-mod redaction;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,6 +12,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::redaction;
 use crate::cli::{Context, Exit, output};
 use crate::event::EventId;
 use crate::output::store::{EventJson, QueryError, Reader, StoredEvent};
@@ -39,9 +39,13 @@ pub(super) fn run(
     let event = reader.event(id)?;
     let redactor = redact.then(|| redaction::of_this_machine(context));
     let export = Export { event, reader, redactor, context };
-    match file {
+    match file.filter(|file| *file != Path::new("-")) {
         None => output::print(|out| export.write(out))?,
-        Some(file) => output::make_file(file, |out| export.write(out))?,
+        Some(file) => {
+            output::make_file(file, |out| export.write(out))?;
+            let how = "`analyze`, `tui --replay` and `daemon --source replay:` read it.";
+            output::print(|out| writeln!(out, "Wrote {}: {how}", file.display()))?;
+        }
     }
     Ok(Exit::Done.into())
 }

@@ -176,7 +176,9 @@ fn a_mac_gathers_a_tailspin_its_text_the_log_and_where_it_is_wanted_a_spindump()
     }
     assert_eq!(bench.recorded(8), completed.captures);
     let files = bench.path("data/events/8");
-    assert_eq!(std::fs::read_to_string(files.join("ring.jsonl")).unwrap().lines().count(), 5);
+    let ring = std::fs::read_to_string(files.join("ring.jsonl")).unwrap();
+    assert_eq!((ring.lines().count(), ring.matches("\"type\":\"sample\"").count()), (6, 5));
+    assert!(ring.lines().last().unwrap().starts_with("{\"type\":\"gap\""), "what was made of it");
     assert_eq!(std::fs::read(files.join("tailspin.tailspin")).unwrap(), b"spin\xff");
     assert_eq!(unpacked(&files.join("stacks.txt.gz")), "decoded spin\n");
     let log = unpacked(&files.join("log.txt.gz"));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::cli::events::evidence;
 use crate::output::store::StoredEvent;
+use crate::redact::Redactor;
 
 /// Of one capture so much is embedded at most; of a longer one its beginning.
 const MOST_BYTES: u64 = 64 << 10;
@@ -27,6 +28,15 @@ pub(in crate::cli::events) enum Content {
     },
     /// Not embedded, and why.
     Left(String),
+}
+
+impl Content {
+    /// Takes names out.
+    pub(in crate::cli::events) fn redact(&mut self, redactor: &Redactor) {
+        match self {
+            Self::Text { text, .. } | Self::Left(text) => *text = redactor.text(text).into_owned(),
+        }
+    }
 }
 
 /// The contents of an event's captures, in their order.

@@ -321,6 +321,22 @@ fn an_hour_at_10_hz_is_a_page_of_a_reasonable_size() {
 }
 
 #[test]
+fn the_arrow_is_at_the_event_s_own_gap_and_not_at_an_earlier_one() {
+    let mut earlier = told_pause("mds_stores");
+    (earlier.row.id, earlier.row.kind, earlier.row.verdict) = (6, Kind::Stall, Some(Verdict::Starved));
+    (earlier.row.started_ns, earlier.row.ended_ns) = (T0 - 14 * SECOND_NS, Some(T0 - 13 * SECOND_NS));
+    let story = Story::new(told_pause("mds_stores"), vec![earlier], gathered(&samples(true, "mds_stores")));
+    let text = written(&story, &telling(80, Symbols::Braille, Colours::None));
+    let arrow = text.lines().find(|line| line.contains("↑ pause")).unwrap_or_else(|| panic!("{text}"));
+    let at = arrow.chars().position(|c| c == '↑').unwrap();
+    let graph =
+        text.lines().find(|line| line.trim_start().starts_with("stress  ") && line.contains('▁')).unwrap();
+    let own = graph.chars().collect::<Vec<_>>().iter().rposition(|c| *c == '░');
+    assert!(own.is_none_or(|own| own.abs_diff(at) < 12), "{text}");
+    assert!(at > 25, "the earlier one is at the beginning: {text}");
+}
+
+#[test]
 fn captures_are_embedded_where_they_are_small_text_of_the_events_own_directory() {
     let data = tempfile::tempdir().unwrap();
     let directory = data.path().join("events/8");

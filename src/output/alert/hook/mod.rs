@@ -188,18 +188,29 @@ impl Hooks {
     }
 }
 
-/// Looks at the files that hooks need, without running any.
+/// Looks at the files that hooks need, without running any. Lines about what works, and is not as it should be.
 ///
 /// # Errors
 /// The first thing that is wrong, in a line.
-pub fn check(hooks: &[Hook], paths: &crate::config::Paths) -> Result<(), String> {
+pub fn check(hooks: &[Hook], paths: &crate::config::Paths) -> Result<Vec<String>, String> {
     let context = HookContext::new(paths);
+    let mut warnings = Vec::new();
     for hook in hooks {
         if let Some(file) = &hook.secret_file {
-            webhook::check_key(file, &context).map_err(|why| format!("hook {}: {why}", hook.name))?;
+            let found = webhook::check_key(file, &context);
+            let mode = found.map_err(|why| format!("hook {}: {why}", hook.name))?;
+            warnings.extend(mode.map(|mode| readable(hook, mode)));
         }
     }
-    Ok(())
+    Ok(warnings)
+}
+
+/// Others can read a hook's key.
+fn readable(hook: &Hook, mode: u32) -> String {
+    format!(
+        "hook {}: others can read its secret_file (mode {mode:o}): chmod 600 it, and change the secret",
+        hook.name
+    )
 }
 
 /// Runs a hook once, as it would be run in earnest, whatever it listens to.

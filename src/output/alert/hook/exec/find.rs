@@ -1,6 +1,7 @@
 //! Where a program is.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -28,9 +29,31 @@ fn usable(file: &Path) -> Result<(), String> {
         Ok(about) if about.permissions().mode() & 0o111 == 0 => {
             Err(format!("{name} is not executable: chmod +x {name}"))
         }
+        Ok(_) if !is_program(file) => {
+            // The system would have a shell read it.
+            Err(format!("{name} is no program: a script needs #! and its interpreter in the first line"))
+        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("{name} does not exist")),
         Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+/// Whether it begins like something that the system itself runs; what can't be read may still be run.
+fn is_program(file: &Path) -> bool {
+    /// ELF; Mach-O of either width and order; several Mach-Os in one.
+    const MAGIC: [&[u8]; 6] = [
+        b"\x7fELF",
+        b"\xcf\xfa\xed\xfe",
+        b"\xce\xfa\xed\xfe",
+        b"\xfe\xed\xfa\xcf",
+        b"\xfe\xed\xfa\xce",
+        b"\xca\xfe\xba\xbe",
+    ];
+    let mut first = Vec::new();
+    match File::open(file).and_then(|file| file.take(4).read_to_end(&mut first)) {
+        Ok(_) => first.starts_with(b"#!") || MAGIC.iter().any(|magic| first.starts_with(magic)),
+        Err(_) => true,
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::super::super::backoff::{Backoff, chance};
 use super::super::super::client::{self, Client, USER_AGENT, chain, line, retry_after};
 use super::super::payload::Payload;
-use super::{Done, HookContext, Outcome, stopped};
+use super::{Done, HookContext, Outcome, readable, stopped};
 use crate::clock;
 use crate::config::{Hook, WebhookUrl};
 use crate::output::store::{hex, random_incident};
@@ -54,9 +54,9 @@ struct Message {
     key: Option<Key>,
 }
 
-/// Whether there is a key in that file that can be used; why not.
-pub(super) fn check_key(file: &Path, context: &HookContext) -> Result<(), String> {
-    sign::read(file, context).map(drop)
+/// Whether there is a key in that file that can be used, with the file's mode where others can read it; why not.
+pub(super) fn check_key(file: &Path, context: &HookContext) -> Result<Option<u32>, String> {
+    sign::read(file, context).map(|(_, mode)| mode)
 }
 
 /// Sends the payload, and sends it again where that may help. Only while a request is under way it holds one of `slots`.
@@ -119,10 +119,7 @@ async fn prepare(
             let (key, mode) = timeout(hook.timeout, read).await.map_err(|_| late)?.map_err(|_| late)??;
             reading.0 = None;
             if let Some(mode) = mode {
-                tracing::warn!(
-                    "hook {}: others can read its secret_file (mode {mode:o}): chmod 600 it, and change the secret",
-                    hook.name
-                );
+                tracing::warn!("{}", readable(hook, mode));
             }
             Some(key)
         }
