@@ -137,7 +137,7 @@ impl Hub {
     /// Evidence is gathered of pauses of at least `min_duration`.
     fn set_least_pause(&mut self, min_duration: Duration) {
         if let Some((_, least_ns)) = &mut self.forensics {
-            *least_ns = u64::try_from(min_duration.as_nanos()).unwrap_or(u64::MAX);
+            *least_ns = clock::ns(min_duration);
         }
     }
 

@@ -98,7 +98,7 @@ pub struct Run {
 /// The engine's settings of a configuration.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
-    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let ns = clock::ns;
     let (origin, nominal_ns) = match config.source {
         SourceKind::Powermetrics => (Origin::Child, ns(config.powermetrics.interval)),
         SourceKind::Linux => (Origin::Own, FAST_PATH_NS),

@@ -1,5 +1,6 @@
 //! What of all alerts is shown on the desktop, and in which words. Pure: the time is an argument.
 
+use crate::clock;
 use crate::config;
 use crate::human;
 use crate::output::store::EventRow;
@@ -153,7 +154,7 @@ impl Policy {
         if kind == Kind::PauseDetected && alert.duration_s.is_some_and(|seconds| seconds < min) {
             return Decision::Off;
         }
-        let cooldown_ns = u64::try_from(self.alerts.cooldown.as_nanos()).unwrap_or(u64::MAX);
+        let cooldown_ns = clock::ns(self.alerts.cooldown);
         let held = &mut self.held[kind as usize];
         if busy || held.shown_ns.is_some_and(|shown_ns| now_ns.saturating_sub(shown_ns) < cooldown_ns) {
             held.count += 1;
@@ -184,7 +185,7 @@ impl Policy {
         match kind {
             Kind::Outage | Kind::SourceDown | Kind::ForensicsCompleted => {
                 // The headline has the mark.
-                lines.push(sentence(alert.summary.trim_end_matches(self.label)));
+                lines.push(format!("{}.", human::capital(alert.summary.trim_end_matches(self.label))));
             }
             Kind::PauseDetected | Kind::CriticalEntered | Kind::ElevatedEntered => {
                 lines.extend(blamed(alert));
@@ -222,11 +223,6 @@ fn longer(one: Option<f64>, other: Option<f64>) -> Option<f64> {
         (Some(one), Some(other)) => Some(one.max(other)),
         (one, other) => one.or(other),
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
 }
 
 /// The culprits with their shares, three at most.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::event::{Culprit, Episode, EventId, Gap, Notice, TierChange, Verdict};
 use crate::human;
 use crate::output::store::{EventRow, Incident};
@@ -90,7 +91,7 @@ impl Watch {
 
     /// How long in CRITICAL before that is told of.
     pub fn set_critical_min(&mut self, min: Duration) {
-        self.critical_min_ns = u64::try_from(min.as_nanos()).unwrap_or(u64::MAX);
+        self.critical_min_ns = clock::ns(min);
     }
 
     /// Takes a sample, which comes before the notices that it causes; `now_ns` on the clock that stops in sleep.

@@ -171,7 +171,7 @@ impl Store {
     /// hangs in the disk is left behind.
     #[must_use]
     pub fn shutdown(mut self, reason: &str, timeout: Duration) -> bool {
-        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let timeout_ns = clock::ns(timeout);
         let deadline_ns = clock::awake_ns().saturating_add(timeout_ns);
         self.shared.lock().end = Some(End::Drain { reason: reason.to_owned(), deadline_ns });
         self.shared.wake.notify_one();
