@@ -5,6 +5,12 @@
 
 use std::time::Duration;
 
+/// A duration in ns; what does not fit is for ever.
+#[must_use]
+pub fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// One reading of the clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {

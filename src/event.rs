@@ -162,6 +162,20 @@ pub struct Gap {
     pub culprits: Vec<Culprit>,
 }
 
+/// What was made of a gap when it happened: a recording says so, since it lacks what decided it (SIGCONT, the kernel's
+/// counters).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Whose fault it was.
+    pub verdict: Verdict,
+    /// Whether a second witness confirmed it.
+    pub certain: bool,
+    /// When it ended, Unix ns.
+    pub ended_ns: i64,
+    /// How long it was, ns.
+    pub duration_ns: u64,
+}
+
 /// The most stressed sample of an episode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peak {

@@ -107,9 +107,29 @@ pub fn bytes_per_s(value: f64) -> String {
     if unit == 0 { format!("{value:.0} B/s") } else { format!("{} {}/s", number(value), UNITS[unit]) }
 }
 
+/// A sentence's beginning: the first letter is a capital.
+#[must_use]
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Plain text for who reads markup (Slack, notification services): `<`, `>` and `&` are meant as they stand, whatever a
+/// process is called.
+#[must_use]
+pub fn without_markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_no_markup_and_a_sentence_begins_with_a_capital() {
+        assert_eq!(without_markup("a<b>&amp;\n"), "a&lt;b&gt;&amp;amp;\n");
+        assert_eq!((capital("évidence"), capital("")), ("Évidence".to_owned(), String::new()));
+    }
 
     #[test]
     fn durations_read_as_a_person_says_them() {

@@ -146,7 +146,9 @@ impl TopList {
         let end = usize::from(self.len).min(TOP_LEN - 1);
         let at = self.items[..end].iter().position(|item| before(pid, value, item)).unwrap_or(end);
         self.items.copy_within(at..end, at + 1);
-        self.items[at] = Process { pid, name: *name, value };
+        // One without a name would be a hole in every sentence.
+        let name = if *name == Name::EMPTY { Name::new("?") } else { *name };
+        self.items[at] = Process { pid, name, value };
         self.len = (end + 1) as u8;
     }
 
@@ -316,6 +318,17 @@ pub struct Top {
     pub wakeups: TopList,
     /// Disk bytes read and written per second.
     pub diskio: TopList,
+}
+
+impl Top {
+    /// Gives every process another name.
+    pub fn rename(&mut self, name: impl Fn(&Name) -> Name) {
+        for list in [&mut self.cpu, &mut self.pageins, &mut self.wakeups, &mut self.diskio] {
+            for process in &mut list.items[..usize::from(list.len)] {
+                process.name = name(&process.name);
+            }
+        }
+    }
 }
 
 /// One reading of the machine as a source delivers it: what the engine is fed with.
@@ -568,6 +581,13 @@ mod tests {
     #[test]
     fn a_printable_name_breaks_no_line_and_turns_no_text() {
         assert_eq!(Name::new("a\nb\u{1b}[31m\u{202e}c").printable(), "a\u{fffd}b\u{fffd}[31m\u{fffd}c");
+    }
+
+    #[test]
+    fn a_process_without_a_name_is_listed_with_a_question_mark() {
+        let mut list = TopList::default();
+        list.offer(1, &Name::EMPTY, 1.0);
+        assert_eq!(list.as_slice()[0].name.as_str(), "?");
     }
 
     #[test]

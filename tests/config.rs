@@ -58,6 +58,29 @@ fn every_good_file_is_accepted() {
 }
 
 #[test]
+fn where_nothing_is_written_these_are_the_values() {
+    let dir = fixtures("good");
+    let run = Run::of(
+        Program::new()
+            .command(&["config", "show", "--config", "empty.toml", "--data-dir", "data"])
+            .current_dir(&dir),
+    );
+    // They differ by system, and by who asks.
+    let varies = |line: &&str| !line.starts_with("kind = ") && !line.starts_with("command = ");
+    let expected = fs::read_to_string(dir.join("empty.show")).unwrap();
+    assert_eq!(
+        run.stdout.lines().filter(varies).collect::<Vec<_>>(),
+        expected.lines().filter(varies).collect::<Vec<_>>()
+    );
+    assert!(
+        run.stdout
+            .lines()
+            .skip(2)
+            .all(|line| line.is_empty() || line.starts_with('[') || line.ends_with("# default"))
+    );
+}
+
+#[test]
 fn what_is_shown_names_the_origin_of_every_value_and_is_a_configuration_itself() {
     let dir = fixtures("good");
     let options = ["config", "show", "--config", "everything.toml", "--data-dir", "data"];
@@ -255,5 +278,22 @@ fn a_check_reads_the_web_configuration_too_and_says_what_is_wrong_with_it() {
     assert!(wrong.stderr.contains("web.yml:2: "), "{wrong:?}");
     assert_eq!(wrong.code, 2);
     fs::write(&web, "").unwrap();
+    assert_eq!(check().code, 0);
+}
+
+#[test]
+fn a_check_looks_at_the_keys_of_hooks_too() {
+    let program = Program::new();
+    let config = program.home().join("c.toml");
+    let text = "[[hooks]]\nname = \"signed\"\non = [\"pause\"]\nwebhook = \"http://127.0.0.1:8080/\"\nsecret_file = \"key\"\n";
+    fs::write(&config, text).unwrap();
+    let check = || program.run(&["config", "check", config.to_str().unwrap()]);
+    let missing = check();
+    assert_eq!((missing.code, missing.stderr.lines().count()), (2, 1), "{missing:?}");
+    assert!(missing.stderr.contains("hook signed: hooks.secret_file: "), "{missing:?}");
+    let key = program.home().join("key");
+    fs::write(&key, "whsec_***").unwrap();
+    assert!(check().stderr.contains("what follows whsec_ is not base64"));
+    fs::write(&key, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
     assert_eq!(check().code, 0);
 }

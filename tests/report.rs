@@ -5,16 +5,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/keys.rs"]
-#[allow(dead_code)]
-mod keys;
 #[path = "support/peer.rs"]
 mod peer;
 #[path = "support/program.rs"]
 mod program;
-#[path = "commands/recorded.rs"]
-#[allow(dead_code)]
-mod recorded;
+#[path = "support/recording.rs"]
+mod recording;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +21,7 @@ use serde_json::Value;
 
 use peer::peer;
 use program::Program;
-use recorded::{play, simulated};
+use recording::{play, simulated};
 
 /// What a process calls itself to break a page. In powermetrics' property list, so once escaped.
 const HOSTILE: &str = "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&gt;&lt;img src=x&gt;'";
@@ -154,14 +150,38 @@ fn the_report_is_its_owners_alone_and_no_file_is_written_over() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let again = program.run(&["events", "report", "2", "--output", name]);
     assert_eq!(again.code, 1, "{}", again.stderr);
-    assert!(again.stderr.contains("can't make") && again.stderr.contains("exists"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("can't make")
+            && again.stderr.contains("it is there already: choose another name"),
+        "{}",
+        again.stderr
+    );
     let printed = program.run(&["events", "report", "2"]).stdout;
+    assert!(program.run(&["events", "report", "2", "-o", "-"]).stdout.starts_with("<!DOCTYPE html>"));
     assert!(printed.starts_with("<!DOCTYPE html>") && printed.ends_with("</html>"));
     let missing = program.home().join("missing.html");
     let run = program.run(&["events", "report", "99", "-o", missing.to_str().unwrap()]);
     assert_eq!(run.code, 1);
     assert_eq!(run.stderr, "pause-monitor: no event has the number 99: `pause-monitor events` lists them\n");
     assert!(!missing.exists(), "nothing is left behind");
+}
+
+#[test]
+fn names_of_users_and_of_the_host_are_taken_out_of_a_report() {
+    let program = Program::new().env("USER", "zoe");
+    let arguments = ["--interval-ms", "200", "--count", "160", "--start", "2026-02-03T04:05:06Z"];
+    let recording = simulated(&program, "freeze", &arguments);
+    let text = fs::read_to_string(&recording).unwrap();
+    fs::write(&recording, text.replace("fileproviderd", "com.zoe.sync")).unwrap();
+    play(&program, &recording, &program.home().join(".local/share/pause-monitor"));
+    assert_eq!(program.run(&["events", "mark", "2", "--note", "zoe saw it"]).code, 0);
+    let page = |arguments: &[&str]| program.run(&[&["events", "report", "2"], arguments].concat()).stdout;
+    let (whole, redacted) = (page(&[]), page(&["--redact"]));
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    assert!(whole.matches("com.zoe.sync").count() >= 2 && whole.contains("zoe saw it"));
+    assert!(!redacted.contains("zoe") && redacted.contains("user1 saw it"));
+    assert_eq!(redacted.matches("com.user1.sync").count(), whole.matches("com.zoe.sync").count());
+    assert!(host.len() < 3 || !redacted.contains(&host), "{host}");
 }
 
 /// Runs the program in a terminal of 60 columns, and gives what it wrote there.

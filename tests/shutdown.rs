@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use daemon::{Daemon, is, signal};
+use daemon::{Daemon, is};
 use program::Program;
 use stand_in::StandIn;
 
@@ -232,11 +232,28 @@ fn a_second_sigterm_ends_it_at_once() {
     locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
     daemon.signal(libc::SIGTERM);
     daemon.wait_for_log("stopping: SIGTERM");
-    signal(daemon.pid(), libc::SIGTERM);
+    // Two in one go are one request, as the next test has it: one of these comes late enough.
+    daemon.until("the end", || {
+        daemon.signal(libc::SIGTERM);
+        daemon.log().contains("stopped at once").then_some(())
+    });
     assert_eq!(daemon.wait(), 0, "{}", daemon.log());
-    assert!(daemon.log().contains("stopped at once"), "{}", daemon.log());
     nothing_is_left(&daemon);
     assert!(daemon.events().iter().any(|event| event["id"] == episode));
+}
+
+#[test]
+fn a_request_that_comes_as_two_signals_is_one() {
+    let mut daemon = Daemon::start(Program::new(), STAYS_OPEN, &THRASH);
+    let episode = open_episode(&daemon);
+    // As `timeout` does: its child, and then the process group.
+    daemon.signal(libc::SIGTERM);
+    daemon.signal(libc::SIGINT);
+    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    assert!(!daemon.log().contains("stopped at once"), "{}", daemon.log());
+    let events = daemon.events();
+    let episode = events.iter().find(|event| event["id"] == episode).unwrap();
+    assert_eq!((&episode["open"], &episode["interrupted"]), (&false.into(), &serde_json::Value::Null));
 }
 
 /// A recording of a simulation.

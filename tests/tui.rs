@@ -13,9 +13,37 @@ mod program;
 #[path = "support/terminal.rs"]
 mod terminal;
 
+use std::path::Path;
+
 use daemon::{Daemon, signal, until};
 use program::Program;
 use terminal::{Terminal, has_tmux};
+
+impl Terminal {
+    /// Starts the dashboard, with its process id in a file.
+    fn dashboard(&self, data_dir: &Path, arguments: &str) {
+        let program = env!("CARGO_BIN_EXE_pause-monitor");
+        let pid = self.directory.path().join("pid");
+        self.run(&format!(
+            "clear; sh -c 'echo $$ > {}; exec {program} --data-dir {} tui {arguments}'; echo left with $?",
+            pid.display(),
+            data_dir.display()
+        ));
+    }
+
+    /// The dashboard's process id.
+    fn pid(&self) -> i32 {
+        let pid = self.directory.path().join("pid");
+        until("the dashboard's process id", || std::fs::read_to_string(&pid).ok()?.trim().parse().ok())
+    }
+
+    /// The shell's screen is back, and takes what is typed as it did before.
+    fn is_restored(&self, code: i32) {
+        let seen = self.wait_for(&format!("left with {code}"));
+        assert!(!seen.contains("Stress"), "{seen}");
+        self.takes_what_is_typed();
+    }
+}
 
 fn simulated(scenario: &str) -> Daemon {
     let source = format!("simulate:{scenario}");
@@ -204,6 +232,18 @@ fn a_recording_is_played_paused_stepped_and_sought() {
     terminal.wait_for_all(&["(replay)", "standard input", "Stress"]);
     terminal.press(&["q"]);
     terminal.wait_for("ended with 0");
+    // An event that was exported, with its evidence.
+    let source = format!("replay:{}", recording.display());
+    assert_eq!(program.run(&["daemon", "--source", &source, "--speed", "max"]).code, 0);
+    let events = program.run(&["events", "--kind", "pause", "--json"]);
+    let events: serde_json::Value = serde_json::from_str(&events.stdout).unwrap();
+    let export = program.home().join("pause.jsonl");
+    let id = events[0]["id"].to_string();
+    assert_eq!(program.run(&["events", "export", &id, "-o", export.to_str().unwrap()]).code, 0);
+    terminal.dashboard(program.home(), &format!("--replay {}", export.display()));
+    terminal.wait_for_all(&["(replay)", "pause.jsonl", "fileproviderd"]);
+    terminal.press(&["q"]);
+    terminal.is_restored(0);
 }
 
 #[test]

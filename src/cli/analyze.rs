@@ -62,7 +62,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             }
             Some(Step::Info(info)) => story.info = *info,
             Some(Step::Rejected(reject)) => story.rejected[*reject as usize] += 1,
-            Some(Step::Restarted) => {}
+            Some(Step::Restarted | Step::Told) => {}
             None => engine.finish(&player.now(), &mut notices),
         }
         if args.json {
@@ -136,7 +136,7 @@ fn write_lines(
         Some(Step::Sample(sample, _)) => line(out, &Message::Sample(Box::new(sample.into())))?,
         Some(Step::Info(info)) => source_line(out, "up", info, now_ns)?,
         Some(Step::Restarted) => source_line(out, "restarting", &SourceInfo::default(), now_ns)?,
-        Some(Step::Rejected(_)) | None => {}
+        Some(Step::Rejected(_) | Step::Told) | None => {}
     }
     for notice in notices {
         match notice {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{Context, Exit, Failure, output};
 use crate::config::{self, Origin, Overrides, show};
+use crate::output::{alert, http};
 use crate::sample::printable;
 
 /// Options of `config`.
@@ -93,7 +94,9 @@ fn check(context: &Context, file: Option<&Path>) -> anyhow::Result<()> {
         context.config_origin = Origin::Option("the command line");
     }
     let loaded = config::load(&context, &Overrides::default())?;
-    crate::output::http::check(&loaded.config.http)?;
+    http::check(&loaded.config.http)?;
+    let warnings = alert::check_hooks(&loaded.config.hooks, &context);
+    super::hooks::warn(&warnings.map_err(|why| Failure::new(Exit::Usage, why))?);
     let name = printable(&context.config_file.to_string_lossy());
     let finding =
         if loaded.file_exists { "ok" } else { "ok: there is no such file, every value is its default" };

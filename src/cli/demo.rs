@@ -1,9 +1,9 @@
 //! `demo`: a simulated freeze from beginning to end, on a private daemon.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -125,7 +125,8 @@ impl Stage {
     /// Starts the private daemon.
     fn set() -> anyhow::Result<Self> {
         let directory =
-            tempfile::Builder::new().prefix(PREFIX).tempdir().context("no temporary directory")?;
+            tempfile::Builder::new().prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir();
+        let directory = directory.context("no temporary directory")?;
         let lock = Lock::take(directory.path())?;
         fs::write(directory.path().join("config.toml"), CONFIG).context("the temporary directory")?;
         let log = File::create(directory.path().join("log")).context("the temporary directory")?;

@@ -1,6 +1,8 @@
 //! `events`: what happened: listed, shown, marked, exported, reported.
 
+mod evidence;
 mod export;
+mod redaction;
 mod report;
 mod show;
 mod story;
@@ -83,9 +85,14 @@ struct ListArgs {
     json: bool,
 }
 
+fn number(text: &str) -> Result<EventId, &'static str> {
+    text.parse().map_err(|_| "write an event's number, as `events` lists it")
+}
+
 #[derive(Debug, clap::Args)]
 struct ShowArgs {
     /// The event's number, as `events` lists it
+    #[arg(value_parser = number)]
     id: EventId,
     /// Print JSON: the event, with `related` (events within 60 s) and `recording` (its samples, as on the socket)
     #[arg(long)]
@@ -96,7 +103,7 @@ struct ShowArgs {
 #[command(group(clap::ArgGroup::new("change").args(["status", "note"]).required(true).multiple(true)))]
 struct MarkArgs {
     /// The events' numbers
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", value_parser = number)]
     ids: Vec<EventId>,
     /// unreviewed; reviewed or dismissed (they go after `retention.events_days`); pinned (kept for good)
     #[arg(long, value_name = "STATUS", value_parser = statuses())]
@@ -109,8 +116,9 @@ struct MarkArgs {
 #[derive(Debug, clap::Args)]
 struct ExportArgs {
     /// The event's number, as `events` lists it
+    #[arg(value_parser = number)]
     id: EventId,
-    /// The file, which must not exist yet [default: standard output]
+    /// The file, which must not exist yet; - is standard output [default: standard output]
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<std::path::PathBuf>,
     /// Take names of users, their home directories and the host's name out; binary captures are left out then
@@ -121,10 +129,14 @@ struct ExportArgs {
 #[derive(Debug, clap::Args)]
 struct ReportArgs {
     /// The event's number, as `events` lists it
+    #[arg(value_parser = number)]
     id: EventId,
-    /// The file, which must not exist yet [default: standard output, unless that is a terminal]
+    /// The file, which must not exist yet; - is standard output [default: standard output, unless that is a terminal]
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<std::path::PathBuf>,
+    /// Take names of users, their home directories and the host's name out
+    #[arg(long)]
+    redact: bool,
 }
 
 fn kinds() -> impl TypedValueParser<Value = Kind> {
@@ -155,7 +167,7 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
         Some(Action::List(args)) => list(args, context),
         Some(Action::Show(args)) => show::run(args.id, args.json, context),
         Some(Action::Export(args)) => export::run(args.id, args.output.as_deref(), args.redact, context),
-        Some(Action::Report(args)) => report::run(args.id, args.output.as_deref(), context),
+        Some(Action::Report(args)) => report::run(args.id, args.output.as_deref(), args.redact, context),
         Some(Action::Mark(args)) => {
             store::mark(&context.data_dir, &args.ids, args.status, args.note.as_deref())?;
             Ok(Exit::Done.into())

@@ -1,15 +1,16 @@
 //! `hooks`: shows them, and tries one.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::table::Table;
 use super::{Exit, Failure, output};
 use crate::config::{self, Hook, Overrides, duration_text};
-use crate::output::alert::hook::{HookContext, Outcome, run_once};
+use crate::output::alert::hook::{HookContext, Outcome, check, run_once};
 use crate::output::alert::{Event, Payload, Status};
 use crate::source::host;
 
@@ -69,8 +70,16 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
         Some(Command::Test { name, event, resolved, json }) => {
             let hook = find(&hooks, name)?;
             let payload = payload(hook, *event, *resolved)?;
+            warn(&check(std::slice::from_ref(hook), context).unwrap_or_default());
             test(hook, &payload, HookContext::new(context), *json)
         }
+    }
+}
+
+/// Tells of what is not as it should be.
+pub(super) fn warn(warnings: &[String]) {
+    for warning in warnings {
+        super::tell(warning);
     }
 }
 
@@ -161,11 +170,47 @@ fn payload(hook: &Hook, event: Option<Event>, resolved: bool) -> anyhow::Result<
     Ok(payload)
 }
 
+/// A hook that takes longer than this is told of.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Waits for a signal that ends the command.
+async fn ended_by_hand() -> std::io::Result<()> {
+    let [mut interrupt, mut terminate, mut hangup] =
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
+
 fn test(hook: &Hook, payload: &Payload, context: HookContext, json: bool) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime can't start")?;
     let began = Instant::now();
-    let done = runtime.block_on(run_once(hook, context, payload));
+    let done = runtime.block_on(async {
+        let run = run_once(hook, context, payload);
+        tokio::pin!(run);
+        tokio::select! {
+            done = &mut run => return Ok(Some(done)),
+            () = tokio::time::sleep(PATIENCE) => {
+                super::tell(&format!("hook {}: under way, one try is given {}; Ctrl-C ends it", hook.name, duration_text(hook.timeout)));
+            }
+            ended = ended_by_hand() => return ended.map(|()| None),
+        }
+        tokio::select! {
+            done = &mut run => Ok(Some(done)),
+            // What it started is killed as it is dropped: it has a session of its own.
+            ended = ended_by_hand() => ended.map(|()| None),
+        }
+    });
+    let Some(done) = done.context("signals can't be listened for")? else {
+        drop(runtime);
+        return Err(
+            Failure::new(Exit::Failed, format!("hook {}: ended by hand, and killed", hook.name)).into()
+        );
+    };
     let took_s = began.elapsed().as_secs_f64();
     // A thread that waits for the disk is not waited for.
     runtime.shutdown_background();

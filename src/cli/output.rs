@@ -36,6 +36,12 @@ pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 /// Where it is there already, or can't be made or written.
 pub fn make_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let made = made.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            anyhow::anyhow!("it is there already: choose another name, or remove it first")
+        }
+        _ => error.into(),
+    });
     let mut out = BufWriter::new(made.with_context(|| format!("can't make {}", path.display()))?);
     let written = write(&mut out).and_then(|()| out.flush());
     if written.is_err() {

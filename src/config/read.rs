@@ -111,7 +111,7 @@ pub(super) fn real(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f
 
 pub(super) fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     const HOW: &str =
-        "write the program and its arguments as a list of texts, like [\"powermetrics\", \"-i\", \"100\"]";
+        "write the program and its arguments as a list of texts, like [\"/usr/bin/program\", \"--option\"]";
     let DeValue::Array(list) = value else { return Err(format!("{}: {HOW}", found(value))) };
     if list.is_empty() {
         return Err(format!("the list is empty: {HOW}"));

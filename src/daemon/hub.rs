@@ -11,7 +11,7 @@ use super::sampling::Command;
 use crate::clock;
 use crate::config::Config;
 use crate::event::{Gap, Notice, Verdict};
-use crate::output::alert::{Alert, Alerts, Record, Watch};
+use crate::output::alert::{Alert, Alerts, Ending, Record, Watch};
 use crate::output::forensics::{Forensics, Pause};
 use crate::output::metrics::Metrics;
 use crate::output::socket::{Kind, Socket};
@@ -137,7 +137,7 @@ impl Hub {
     /// Evidence is gathered of pauses of at least `min_duration`.
     fn set_least_pause(&mut self, min_duration: Duration) {
         if let Some((_, least_ns)) = &mut self.forensics {
-            *least_ns = u64::try_from(min_duration.as_nanos()).unwrap_or(u64::MAX);
+            *least_ns = clock::ns(min_duration);
         }
     }
 
@@ -209,6 +209,13 @@ impl Hub {
         self.tell_rejects(true);
         self.recorder.flush(&mut self.writes);
         self.write();
+        self.watch.finish(clock::awake_ns(), clock::unix_ns(), &mut self.telling);
+        self.tell();
+    }
+
+    /// How the end of alerts is seen to where the hub is gone.
+    pub fn alerts_ending(&self) -> Ending {
+        self.alerts.ending()
     }
 
     /// Lets go of socket, store, alerts and what gathers evidence.
@@ -253,9 +260,7 @@ impl Hub {
             tracing::info!("slept for {:.0} s", gap.duration_ns as f64 / 1e9);
         }
         self.recorder.notice(notice, &mut self.writes);
-        if let Notice::Gap(gap) = notice {
-            self.gather(gap);
-        }
+        let pause = if let Notice::Gap(gap) = notice { self.pause(gap) } else { None };
         let event = match notice {
             Notice::Tier(change) => Some(change.episode),
             Notice::Gap(gap) => gap.id,
@@ -267,38 +272,41 @@ impl Hub {
         self.watch.notice(notice, incident, &mut self.telling);
         self.tell();
         self.write();
+        // After its row: what comes of it is recorded there.
+        if let (Some((forensics, _)), Some(pause)) = (&self.forensics, pause) {
+            forensics.gather(pause);
+        }
     }
 
-    /// Has evidence of a pause gathered. Its ring is the one that is stored.
-    fn gather(&self, gap: &Gap) {
-        let Some((forensics, least_ns)) = &self.forensics else { return };
-        let Some(event) = gap.id.filter(|_| gap.verdict == Verdict::Pause && gap.duration_ns >= *least_ns)
-        else {
-            return;
-        };
-        let Some(incident) = self.recorder.incident(event) else { return };
+    /// A pause of which evidence is to be gathered. Its ring is the one that is stored.
+    fn pause(&self, gap: &Gap) -> Option<Pause> {
+        let (_, least_ns) = self.forensics.as_ref()?;
+        let event = gap.id.filter(|_| gap.verdict == Verdict::Pause && gap.duration_ns >= *least_ns)?;
+        let incident = self.recorder.incident(event)?;
         let ring = self.writes.iter().find_map(|write| match write {
             Write::Samples { event: of, samples } if *of == event => Some(samples.clone()),
             _ => None,
         });
-        forensics.gather(Pause { event, incident, gap: gap.clone(), ring: ring.unwrap_or_default() });
+        Some(Pause { event, incident, gap: gap.clone(), ring: ring.unwrap_or_default() })
     }
 
-    /// Hands the alerts over, each with the commit of its event.
+    /// Hands the alerts over, those about one row together, with the answer to its commit.
     fn tell(&mut self) {
-        let mut announced = None;
-        for alert in std::mem::take(&mut self.telling) {
-            let record = match alert.id {
+        let mut telling = std::mem::take(&mut self.telling).into_iter().peekable();
+        while let Some(Alert { row, payload }) = telling.next() {
+            let mut payloads = vec![payload];
+            while let Some(next) = telling.next_if(|next| row.is_some() && next.row == row) {
+                payloads.push(next.payload);
+            }
+            let record = match row {
                 None => Record::None,
-                id if id == announced => Record::AsBefore,
                 Some(event) => match self.recorder.take_row(event, &mut self.writes) {
                     Some(row) => self.store.announce(row).map_or(Record::Refused, Record::Pending),
-                    // It was written before, and nothing about it has changed since.
+                    // Of an earlier run: that is where it comes from.
                     None => Record::Stored,
                 },
             };
-            announced = alert.id;
-            self.alerts.tell(alert, record);
+            self.alerts.tell(payloads, row, record);
         }
     }
 
@@ -358,8 +366,11 @@ impl Hub {
         self.metrics.restore_last_pause(recovered.last_pause);
         // A daemon that goes away takes no commands.
         let _ = self.commands.try_send(Command::ReserveIds(recovered.next_event_id));
-        if recovered.interrupted > 0 {
-            tracing::info!("the last run left {} open: closed as interrupted", recovered.interrupted);
+        if !recovered.interrupted.is_empty() {
+            tracing::info!("the last run left {} open: closed as interrupted", recovered.interrupted.len());
+        }
+        for episode in &recovered.interrupted {
+            self.watch.interrupted(episode, &mut self.telling);
         }
         for outage in &recovered.outages {
             self.watch.outage(outage, &mut self.telling);

@@ -23,7 +23,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
-use crate::output::alert::{self, Alerts, Desktop, HookContext, Watch};
+use crate::output::alert::{self, Alerts, Desktop, Watch};
 use crate::output::forensics::{self, Forensics, ForensicsStats, Programs};
 use crate::output::http::{Http, HttpError};
 use crate::output::metrics::{self, Peers};
@@ -45,6 +45,11 @@ const CLIENTS_END: Duration = Duration::from_millis(200);
 const STORE_ENDS: Duration = Duration::from_millis(1_300);
 /// Spans and alerts have what the stages before them left of this, but at least the second.
 const OUTSIDE_ENDS: (Duration, Duration) = (Duration::from_millis(2_400), Duration::from_millis(900));
+/// How long what hooks have started takes to be killed.
+const KILLED: Duration = Duration::from_millis(250);
+/// Signals within this time of the first are the same request: `timeout`, for one, signals its child and then the whole
+/// process group.
+const ONE_REQUEST: Duration = Duration::from_millis(300);
 /// How long reading the configuration again may take: the outputs wait for it.
 const RELOAD: Duration = Duration::from_millis(500);
 /// A source that takes longer than this to start is told of.
@@ -96,7 +101,7 @@ pub struct Run {
 /// The engine's settings of a configuration.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
-    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let ns = clock::ns;
     let (origin, nominal_ns) = match config.source {
         SourceKind::Powermetrics => (Origin::Child, ns(config.powermetrics.interval)),
         SourceKind::Linux => (Origin::Own, FAST_PATH_NS),
@@ -191,6 +196,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     raise_descriptor_limit();
     let directory = &run.paths.data_dir;
     run.paths.create_dir(directory).map_err(system("the data directory"))?;
+    warn_of_others(directory);
     let _lock = Lock::take(directory)?;
     // What may be refused comes before the first thing that is told.
     let machine = Machine { name: host::host_name(), os_version: host::os_version() };
@@ -221,7 +227,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         alerts: config.alerts.clone(),
         desktop: Desktop::new(run.paths.owner).map_err(system("this program's own path"))?,
         hooks: config.hooks.clone(),
-        hook_context: HookContext::new(&run.paths),
+        paths: run.paths.clone(),
     })
     .map_err(system("the alerts can't start"))?;
 
@@ -260,7 +266,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
             spindump: config.forensics.spindump,
             programs: Programs::system(run.paths.root),
             evidence: store.evidence(),
-            on_complete: alert::gathered(alerts.teller()),
+            on_complete: alert::gathered(alerts.teller(), settings.origin != Origin::Recording),
         };
         Forensics::start(options, forensics).map_err(system("evidence can't be gathered"))
     });
@@ -300,6 +306,18 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let fault = stop(sampling, hub, spans, signals, reason).await;
     outcome?;
     fault.map_or(Ok(()), |fault| Err(DaemonError::Failed(fault)))
+}
+
+/// What is in the data directory is its owner's alone: names of processes, and evidence.
+fn warn_of_others(directory: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(directory).map_or(0, |found| found.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            "others can enter the data directory {} (mode {mode:o}): chmod 700 it; its files are yours alone all the same",
+            directory.display()
+        );
+    }
 }
 
 /// Descriptors wanted: three for each of 256 processes, one for each of 256 clients, and some.
@@ -429,7 +447,9 @@ async fn reload(run: &Run, hub: &mut Hub, commands: &std::sync::mpsc::SyncSender
             let taken = hub.configure(thresholds(&settings), &loaded.config);
             hub.metrics().reloaded(taken);
             if !taken {
-                tracing::error!("the configuration was read again, but the alerts' thread does not take it");
+                tracing::error!(
+                    "the configuration was read again, but the alerts' thread, which has much to do, does not take it: thresholds hold, alerts and hooks do not; send SIGHUP once more"
+                );
                 return;
             }
             tracing::info!(
@@ -450,7 +470,7 @@ fn complain(errors: &ConfigErrors) {
     tracing::error!("the configuration was not taken; the old one stays in force");
 }
 
-/// Ends everything within 5 s, whatever hangs; a second signal ends it at once. What had gone wrong in sampling.
+/// Ends everything within 5 s, whatever hangs; a second request ends it at once. What had gone wrong in sampling.
 async fn stop(
     mut sampling: Sampling,
     mut hub: Hub,
@@ -460,6 +480,7 @@ async fn stop(
 ) -> Option<String> {
     tracing::info!("stopping: {reason}");
     let began = Instant::now();
+    let alerts = hub.alerts_ending();
     let ending = async {
         sampling.stop();
         let ended = async {
@@ -494,12 +515,23 @@ async fn stop(
         }
         if ended { sampling.fault() } else { None }
     };
+    let impatience = async {
+        let all_told = async {
+            loop {
+                signals.stop().await;
+            }
+        };
+        // It does not return: what is told twice is one request.
+        let _: Result<(), _> = timeout(ONE_REQUEST, all_told).await;
+        signals.stop().await
+    };
     tokio::select! {
         fault = ending => {
             tracing::info!("stopped");
             fault
         }
-        _ = signals.stop() => {
+        _ = impatience => {
+            alerts.at_once(KILLED).await;
             tracing::warn!("stopped at once");
             None
         }

@@ -44,6 +44,8 @@ pub enum Step {
     Rejected(Reject),
     /// The source was restarted here.
     Restarted,
+    /// What was made of a gap when it happened: the engine goes by it.
+    Told,
 }
 
 impl Player {
@@ -68,6 +70,10 @@ impl Player {
     pub fn step(&mut self, engine: &mut Engine, notices: &mut Vec<Notice>) -> io::Result<Option<Step>> {
         let Some(item) = self.replay.next()? else { return Ok(None) };
         Ok(Some(match item {
+            Item::Told(told) => {
+                engine.told(told);
+                Step::Told
+            }
             Item::Reading { reading, arrival_ns, heartbeat_ns, time_ns } => {
                 self.at.awake_ns = self.at.awake_ns.saturating_add(arrival_ns);
                 self.at.total_ns = self

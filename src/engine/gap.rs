@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::Verdict;
+use crate::event::{Told, Verdict};
 use crate::sample::Activity;
 
 use super::timeline::Moment;
@@ -17,6 +17,10 @@ pub const BEAT_NS: u64 = 20_000_000;
 const PATIENCE_NS: u64 = 2_000_000_000;
 /// What begins so soon after a wake is still the waking, and a delay so long is more than that, ns.
 const WAKING_NS: u64 = 5_000_000_000;
+/// Told gaps that are remembered.
+const MOST_TOLD: usize = 64;
+/// In a recording a late heartbeat has the time of the sample after it, so the two may be so far apart, ns.
+const TOLD_APART_NS: i64 = 500_000_000;
 /// On-time samples that must have come before their sum can bear witness: one may have been finished before
 /// the gap, another under way.
 const LEAST_SAMPLES: u32 = 3;
@@ -38,6 +42,8 @@ pub struct Rules {
     pub threshold_ratio: f64,
     /// The sampler is another process, so its samples can witness that the rest went on.
     pub external: bool,
+    /// It is a recording: what was made of a gap when it happened may follow, and counts.
+    pub recorded: bool,
 }
 
 /// A sample as the judge sees it.
@@ -146,6 +152,8 @@ pub struct Judge {
     arrivals: VecDeque<Observed>,
     beats: Beats,
     witness: Witness,
+    /// What a recording says of its gaps, oldest first.
+    told: VecDeque<Told>,
     /// Time asleep that no beat has accounted for yet.
     slept_ns: u64,
     woke_at_ns: Option<u64>,
@@ -163,6 +171,7 @@ impl Default for Judge {
             arrivals: VecDeque::with_capacity(ARRIVALS),
             beats: Beats::default(),
             witness: Witness::default(),
+            told: VecDeque::new(),
             slept_ns: 0,
             woke_at_ns: None,
             continued_at_ns: None,
@@ -191,6 +200,25 @@ impl Judge {
     /// The kernel's counters at a moment.
     pub fn activity(&mut self, at_ns: u64, activity: Activity) {
         self.witness.push(at_ns, activity);
+    }
+
+    /// A recording says what was made of a gap.
+    pub fn told(&mut self, told: Told) {
+        if self.told.len() == MOST_TOLD {
+            self.told.pop_front();
+        }
+        self.told.push_back(told);
+    }
+
+    /// What was told of a case; it is told of no other.
+    fn told_of(&mut self, case: &Case) -> Option<(Verdict, bool)> {
+        let began = |ended_ns: i64, ns: u64| ended_ns.saturating_sub(i64::try_from(ns).unwrap_or(i64::MAX));
+        let is_it = |told: &Told| {
+            began(told.ended_ns, told.duration_ns) <= case.ended_unix_ns.saturating_add(TOLD_APART_NS)
+                && began(case.ended_unix_ns, case.delays_ns) <= told.ended_ns.saturating_add(TOLD_APART_NS)
+        };
+        let at = self.told.iter().position(is_it)?;
+        self.told.remove(at).map(|told| (told.verdict, told.certain))
     }
 
     /// The heartbeat woke at `at_ns`, so late. Sleep without lateness is decided here.
@@ -381,7 +409,12 @@ impl Judge {
             return None;
         }
         let waited = closing || now_ns.saturating_sub(case.end_ns) >= PATIENCE_NS;
-        let (verdict, certain) = self.verdict(&case, now_ns, expected_ns, waited, rules)?;
+        let (verdict, certain) = match self.told_of(&case) {
+            Some(told) => told,
+            // It may still be told: as late as it was decided.
+            None if rules.recorded && !waited => return None,
+            None => self.verdict(&case, now_ns, expected_ns, waited, rules)?,
+        };
         self.cases.remove(0);
         Some(Judgement {
             verdict,

@@ -4,7 +4,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use crate::clock::Stamp;
-use crate::event::{EventId, Gap, Notice, TierChange, Verdict};
+use crate::event::{EventId, Gap, Notice, TierChange, Told, Verdict};
 use crate::sample::{Activity, Reading, Sample, Tier, Top, WakeupsKind};
 
 pub mod culprit;
@@ -222,6 +222,11 @@ impl Engine {
     pub fn continued(&mut self, awake_ns: u64) {
         let expected_ns = self.expected_or_nominal();
         self.judge.continued(self.timeline.locate(awake_ns), expected_ns);
+    }
+
+    /// A recording says what was made of a gap when it happened: that counts.
+    pub fn told(&mut self, told: Told) {
+        self.judge.told(told);
     }
 
     /// The source was started: the next sample is the first.
@@ -499,6 +504,7 @@ impl Engine {
             min_duration_ns: self.settings.min_duration_ns,
             threshold_ratio: self.settings.threshold_ratio,
             external: self.settings.origin != Origin::Own,
+            recorded: self.settings.origin == Origin::Recording,
         }
     }
 

@@ -1,10 +1,13 @@
 //! `events`: the list and its filters, one event's story, marks.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::keys::Keys;
 use crate::program::Program;
 use crate::recorded::Recorded;
+use crate::recording::{play, simulated};
 
 /// SPEC, section 8.
 const EVENT_KEYS: [&str; 20] = [
@@ -72,7 +75,9 @@ fn json_has_every_key_of_the_contract_in_its_order() {
     let path = recorded.data_dir().join("events/4/ring.jsonl");
     let ring = serde_json::json!({"name": "ring", "outcome": "saved", "path": path, "detail": null});
     assert_eq!(pause["forensics"], serde_json::json!([ring]), "of a recording there is nothing else");
-    assert_eq!(std::fs::read_to_string(path).unwrap().lines().count() as u64, pause["samples"]);
+    let ring = std::fs::read_to_string(path).unwrap();
+    let (told, samples): (Vec<_>, Vec<_>) = ring.lines().partition(|line| line.contains("\"type\":\"gap\""));
+    assert_eq!((samples.len() as u64, told.len()), (pause["samples"].as_u64().unwrap(), 1));
     assert_eq!(pause["culprits"][0]["name"], "fileproviderd");
     let evidence = pause["culprits"][0]["evidence"].as_str().unwrap();
     assert!(evidence.starts_with("pageins ") && evidence.contains(" → "), "{evidence}");
@@ -273,6 +278,12 @@ fn an_exported_event_is_read_by_analyze_and_tells_the_same_pause() {
     let mut samples: Vec<Value> = lines.collect();
     let capture = samples.pop().unwrap();
     assert_eq!((&capture["type"], &capture["name"]), (&"capture".into(), &"ring".into()));
+    // What was made of the gaps comes first, the other freeze's not among it: that is another minute.
+    let told = samples.remove(0);
+    assert_eq!(
+        (&told["type"], &told["verdict"], &told["event"]),
+        (&"gap".into(), &stored["verdict"], &stored["id"])
+    );
     assert!(!samples.is_empty() && samples.iter().all(|sample| sample["type"] == "sample"));
     let file = recorded.program.home().join("event.jsonl");
     let file = file.to_str().unwrap();
@@ -289,4 +300,29 @@ fn an_exported_event_is_read_by_analyze_and_tells_the_same_pause() {
     let (told, was) = (gap["duration_ms"].as_f64().unwrap() / 1e3, stored["duration_s"].as_f64().unwrap());
     assert!((told - was).abs() < 0.05, "{told} s for {was} s");
     assert_eq!(gap["culprits"][0]["name"], stored["culprits"][0]["name"]);
+}
+
+#[test]
+fn names_of_users_are_taken_out_of_names_of_processes_and_of_who_is_to_blame() {
+    let program = Program::new().env("USER", "zoe");
+    let arguments = ["--interval-ms", "500", "--count", "62", "--start", "2026-02-03T04:05:06Z"];
+    let recording = simulated(&program, "freeze", &arguments);
+    let text = fs::read_to_string(&recording).unwrap();
+    fs::write(&recording, text.replace("fileproviderd", "com.zoe.sync")).unwrap();
+    play(&program, &recording, &program.home().join(".local/share/pause-monitor"));
+    let export = |arguments: &[&str]| {
+        let run = program.run(&[&["events", "export", "2"], arguments].concat());
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+        run.stdout
+    };
+    let whole = export(&[]);
+    let event: Value = serde_json::from_str(whole.lines().next().unwrap()).unwrap();
+    assert_eq!(event["culprits"][0]["name"], "com.zoe.sync");
+    let redacted = export(&["--redact"]);
+    assert!(!redacted.contains("zoe"), "{redacted}");
+    let event: Value = serde_json::from_str(redacted.lines().next().unwrap()).unwrap();
+    assert_eq!(event["culprits"][0]["name"], "com.user1.sync");
+    // As often as before: in the lists of each sample too.
+    assert_eq!(redacted.matches("com.user1.sync").count(), whole.matches("com.zoe.sync").count());
+    assert!(whole.matches("com.zoe.sync").count() > 20);
 }

@@ -9,6 +9,8 @@ mod daemon;
 mod keys;
 #[path = "../support/program.rs"]
 mod program;
+#[path = "../support/recording.rs"]
+mod recording;
 
 mod events;
 mod history;

@@ -1,12 +1,12 @@
 //! A data directory with something in it: two simulated freezes, and the episodes around them.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::program::{Program, Run};
+use crate::recording::{play, simulated};
 
 /// A program whose data directory holds what the daemon made of a recording.
 pub(crate) struct Recorded {
@@ -18,25 +18,6 @@ pub(crate) struct Recorded {
 const INTERVAL_MS: &str = "500";
 /// Two cycles of 36 s and what their silences add.
 const DOCUMENTS: &str = "125";
-
-/// Writes a simulated recording into the program's home directory.
-pub(crate) fn simulated(program: &Program, scenario: &str, arguments: &[&str]) -> PathBuf {
-    let recording = program.home().join(format!("{scenario}.plist"));
-    let words = ["simulate", "--scenario", scenario, "--no-wait", "--tasks", "12"];
-    let words: Vec<&str> = words.iter().chain(arguments).copied().collect();
-    let file = File::create(&recording).unwrap();
-    let output = program.command(&words).stdout(file).stderr(Stdio::piped()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    recording
-}
-
-/// Has the daemon play a recording to its end, on a data directory.
-pub(crate) fn play(program: &Program, recording: &Path, data_dir: &Path) {
-    let source = format!("replay:{}", recording.display());
-    let data_dir = data_dir.to_str().unwrap();
-    let run = program.run(&["daemon", "--source", &source, "--speed", "max", "--data-dir", data_dir]);
-    assert_eq!(run.code, 0, "{}", run.stderr);
-}
 
 impl Recorded {
     /// Two freezes that began at `start`.

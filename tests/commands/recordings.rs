@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::program::{Program, Run};
-use crate::recorded::{intervals_ms, play, simulated};
+use crate::recorded::intervals_ms;
+use crate::recording::{play, simulated};
 
 /// The lines of `analyze --json`.
 fn lines(program: &Program, recording: &Path) -> Vec<Value> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::daemon::{Daemon, is, until};
 use crate::keys::Keys;
 use crate::program::{Program, Run};
-use crate::recorded::{play, simulated};
+use crate::recording::{play, simulated};
 
 const NONE: [&str; 0] = [];
 

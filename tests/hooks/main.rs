@@ -5,13 +5,12 @@
 
 #[path = "../support/daemon.rs"]
 mod daemon;
-// Not all of it is needed here.
-#[allow(dead_code)]
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/program.rs"]
 mod program;
 
+mod ending;
 mod listed;
 #[path = "../support/peer.rs"]
 mod peer;

@@ -26,7 +26,13 @@ fn copied(bench: &Bench, name: &str) -> String {
 
 #[test]
 fn the_shipped_hooks_are_a_configuration() {
-    let run = Program::new().run(&["config", "check", shipped("hooks.toml").to_str().unwrap()]);
+    // With the key that one of them is signed with.
+    let program = Program::new();
+    let (config, key) = (program.home().join("hooks.toml"), program.home().join("webhook.key"));
+    fs::copy(shipped("hooks.toml"), &config).unwrap();
+    fs::write(&key, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let run = program.run(&["config", "check", config.to_str().unwrap()]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     let run = Program::new().run(&["hooks", "--config", shipped("hooks.toml").to_str().unwrap()]);
     for name in ["note", "say", "shortcut", "phone", "chat", "home", "pager", "signed"] {

@@ -11,7 +11,6 @@ mod metrics;
 #[path = "../support/program.rs"]
 mod program;
 mod serving;
-#[allow(dead_code)]
 #[path = "../support/stand_in.rs"]
 mod stand_in;
 mod truth;

@@ -63,8 +63,11 @@ fn each_restart_of_the_sampler_is_counted_by_its_reason() {
         [of("exited"), of("silent"), of("renewal")]
     };
     let stand_in = StandIn::new("crash hang none");
-    let daemon = over(&stand_in, 0, &[]);
+    let mut daemon = over(&stand_in, 0, &[]);
     daemon.until("both restarts", || (restarts(&scrape(&daemon)) == [1.0, 1.0, 0.0]).then_some(()));
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    stand_in.wait_until_gone();
     let stand_in = StandIn::new("none");
     let daemon = over(&stand_in, 12, &[]);
     daemon.until("renewals", || {

@@ -104,6 +104,23 @@ impl Desktop {
         assert!(signal(dunst, libc::SIGSTOP));
     }
 
+    /// Listens to all that goes over the session's bus, until it is dropped; `None` where the peer is missing.
+    pub(crate) fn listen(&self) -> Option<Listener> {
+        let monitor = peer(&["dbus-monitor"], "dbus-bin")?;
+        let heard = self.directory.path().join("heard");
+        let child = Command::new(monitor)
+            .args(["--address", &self.bus])
+            .stdin(Stdio::null())
+            .stdout(File::create(&heard).unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let listener = Listener { child, heard };
+        // It has heard something as soon as it listens: its own coming.
+        until("somebody who listens", || (!listener.heard().is_empty()).then_some(()));
+        Some(listener)
+    }
+
     /// What was shown so far.
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let text = fs::read_to_string(self.log()).unwrap();
@@ -119,6 +136,25 @@ impl Desktop {
 
     fn log(&self) -> std::path::PathBuf {
         self.directory.path().join("dunst.log")
+    }
+}
+
+/// Whoever hears what goes over the bus.
+pub(crate) struct Listener {
+    child: Child,
+    heard: std::path::PathBuf,
+}
+
+impl Listener {
+    pub(crate) fn heard(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.heard).unwrap()).into_owned()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

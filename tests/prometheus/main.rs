@@ -7,8 +7,6 @@
 
 #[path = "../support/daemon.rs"]
 mod daemon;
-// Not all of it is needed here.
-#[allow(dead_code)]
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/peer.rs"]
@@ -19,6 +17,8 @@ mod program;
 mod boards;
 mod files;
 mod server;
+#[path = "../support/stand_in.rs"]
+mod stand_in;
 mod web;
 
 mod alert;

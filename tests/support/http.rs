@@ -92,3 +92,13 @@ pub(crate) fn series(text: &str) -> BTreeMap<String, f64> {
         })
         .collect()
 }
+
+#[test]
+fn a_client_of_our_own_asks_a_daemon_and_reads_its_answers() {
+    let daemon = Daemon::start(crate::program::Program::new(), "", &["--source", "simulate:calm"]);
+    daemon.until("a sample", || (series(&scrape(&daemon))["pause_monitor_up"] == 1.0).then_some(()));
+    let answer = get(&daemon, "/healthz");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
+    assert!(answer.header.contains("\r\ncontent-type: text/plain; charset=utf-8\r\n"), "{}", answer.header);
+    assert!(Answer::of(b"HTTP/1.1 200 OK\r\n").is_none(), "there is no whole header");
+}

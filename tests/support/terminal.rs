@@ -2,10 +2,7 @@
 
 // clippy.toml allows it in tests only, and takes this for none.
 #![allow(clippy::unwrap_used)]
-// Each test needs its own part of it.
-#![allow(dead_code)]
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::daemon::until;
@@ -73,23 +70,6 @@ impl Terminal {
         self.press(&["Enter"]);
     }
 
-    /// Starts the dashboard, with its process id in a file.
-    pub(crate) fn dashboard(&self, data_dir: &Path, arguments: &str) {
-        let program = env!("CARGO_BIN_EXE_pause-monitor");
-        let pid = self.directory.path().join("pid");
-        self.run(&format!(
-            "clear; sh -c 'echo $$ > {}; exec {program} --data-dir {} tui {arguments}'; echo left with $?",
-            pid.display(),
-            data_dir.display()
-        ));
-    }
-
-    /// The dashboard's process id.
-    pub(crate) fn pid(&self) -> i32 {
-        let pid = self.directory.path().join("pid");
-        until("the dashboard's process id", || std::fs::read_to_string(&pid).ok()?.trim().parse().ok())
-    }
-
     /// Waits until all of that is seen; what is seen then.
     pub(crate) fn wait_for_all(&self, words: &[&str]) -> String {
         let mut seen = String::new();
@@ -105,13 +85,6 @@ impl Terminal {
 
     pub(crate) fn wait_for(&self, words: &str) -> String {
         self.wait_for_all(&[words])
-    }
-
-    /// The shell's screen is back, and takes what is typed as it did before.
-    pub(crate) fn is_restored(&self, code: i32) {
-        let seen = self.wait_for(&format!("left with {code}"));
-        assert!(!seen.contains("Stress"), "{seen}");
-        self.takes_what_is_typed();
     }
 
     /// Its modes are those of a shell.

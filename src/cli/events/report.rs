@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
 
+use super::redaction;
 use super::story::page::{self, Made};
 use super::story::{Story, captures};
 use crate::cli::{Context, Exit, Failure, output};
@@ -15,23 +16,30 @@ use crate::human;
 use crate::output::store::{QueryError, Reader};
 use crate::source::host;
 
-pub(super) fn run(id: EventId, file: Option<&Path>, context: &Context) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    id: EventId,
+    file: Option<&Path>,
+    redact: bool,
+    context: &Context,
+) -> anyhow::Result<ExitCode> {
     let reader = Reader::open(&context.data_dir)?.ok_or(QueryError::NoSuchEvent(id))?;
-    let story = Story::read(&reader, id)?;
+    let mut story = Story::read(&reader, id)?;
     if file.is_none() && io::stdout().is_terminal() {
         let told =
             format!("a page is not for a terminal: name a file, as in -o pause-monitor-event-{id}.html");
         return Err(Failure::new(Exit::Usage, told).into());
     }
-    let contents = captures::read(&story.event, &context.data_dir);
-    let made = Made {
-        host: host::host_name(),
-        os: host::os_version(),
-        at_ns: clock::unix_ns(),
-        zone: TimeZone::system(),
-    };
+    let mut contents = captures::read(&story.event, &context.data_dir);
+    let mut host = host::host_name();
+    if redact {
+        let redactor = redaction::of_this_machine(context);
+        story.redact(&redactor);
+        contents.iter_mut().for_each(|content| content.redact(&redactor));
+        host = redactor.text(&host).into_owned();
+    }
+    let made = Made { host, os: host::os_version(), at_ns: clock::unix_ns(), zone: TimeZone::system() };
     let page = page::page(&story, &contents, &made);
-    match file {
+    match file.filter(|file| *file != Path::new("-")) {
         None => output::print(|out| out.write_all(page.as_bytes()))?,
         Some(file) => {
             output::make_file(file, |out| out.write_all(page.as_bytes()))?;

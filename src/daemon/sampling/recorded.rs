@@ -76,7 +76,7 @@ fn play(sampler: &mut Sampler, mut player: Player, speed: Speed) {
                 info = told;
                 sampler.source(SourceState::Up, info, None);
             }
-            Step::Info(_) => {}
+            Step::Info(_) | Step::Told => {}
             Step::Rejected(reject) => {
                 wait_for_room(sampler);
                 sampler.rejected(reject);

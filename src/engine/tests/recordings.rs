@@ -3,7 +3,7 @@
 use super::world::{MS, Running, World, ms, settings};
 use crate::clock::Stamp;
 use crate::engine::{Beat, Engine, Origin};
-use crate::event::{Notice, Verdict};
+use crate::event::{Notice, Told, Verdict};
 use crate::sample::{Factor, Reading};
 
 #[test]
@@ -59,4 +59,69 @@ fn a_recording_with_heartbeats_tells_the_story_of_the_live_run() {
         assert_eq!(story(&replayed), story(&live), "{name}");
         assert!(!story(&live).is_empty());
     }
+}
+
+/// When a recording says what was made of its gaps.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    First,
+    AsItWas,
+    Never,
+}
+
+/// Replays a live run's samples.
+fn replayed(live: &World, when: When) -> World {
+    let told: Vec<Told> = live
+        .gaps()
+        .iter()
+        .map(|gap| Told {
+            verdict: gap.verdict,
+            certain: gap.certain,
+            ended_ns: gap.ended_ns,
+            duration_ns: gap.duration_ns,
+        })
+        .collect();
+    let mut replayed = World::new(Origin::Recording);
+    let mut at = replayed.now();
+    let mut left = told.into_iter().peekable();
+    match when {
+        When::First => left.by_ref().for_each(|told| replayed.engine.told(told)),
+        When::Never => left.by_ref().for_each(drop),
+        When::AsItWas => {}
+    }
+    for sample in &live.samples {
+        let arrival_ns = sample.interval_ns.unwrap_or(sample.elapsed_ns);
+        at.awake_ns += arrival_ns;
+        at.total_ns += arrival_ns;
+        at.unix_ns = sample.time_ns;
+        // A second late, as a case that waits for its witnesses is.
+        while let Some(told) = left.next_if(|told| told.ended_ns + 1_000_000_000 < sample.time_ns) {
+            replayed.engine.told(told);
+        }
+        if let Some(delay_ns) = sample.heartbeat_ns {
+            replayed.engine.beat(&Beat { at, delay_ns }, &mut replayed.notices);
+        }
+        let reading = Reading { elapsed_ns: sample.elapsed_ns, ..Reading::default() };
+        replayed.engine.sample(&reading, &at, None, &mut replayed.notices);
+    }
+    replayed.engine.finish(&at, &mut replayed.notices);
+    replayed
+}
+
+#[test]
+fn a_recording_tells_what_was_made_of_a_gap_though_it_lacks_what_decided_it() {
+    let story =
+        |world: &World| -> Vec<_> { world.gaps().iter().map(|gap| (gap.verdict, gap.certain)).collect() };
+    let mut live = World::new(Origin::Own);
+    live.live(5_000);
+    // SIGCONT says that only we stood still, the kernel's counters that all did: neither is in the samples.
+    live.stop_us(1_480);
+    live.live(8_000);
+    live.freeze(2_200);
+    live.live(4_000);
+    assert_eq!(story(&live), [(Verdict::Starved, true), (Verdict::Pause, true)]);
+    for when in [When::First, When::AsItWas] {
+        assert_eq!(story(&replayed(&live, when)), story(&live), "{when:?}");
+    }
+    assert_ne!(story(&replayed(&live, When::Never)), story(&live), "or it would show nothing");
 }

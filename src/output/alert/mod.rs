@@ -22,11 +22,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 pub use gathered::gathered;
-pub use hook::{HookContext, Hooks};
+pub use hook::{HookContext, Hooks, check as check_hooks};
 pub use notify::{COMMAND, Desktop, HelperError, LIMIT, NotificationStats, Outcome, run_helper};
 pub use payload::{Event, Payload, Status, VERSION};
 pub use policy::{Banner, Kind};
-pub use thread::{Alerts, Options, Record, Teller};
+pub use thread::{Alerts, Ending, Options, Record, Teller};
 pub use watch::{Alert, Watch};
 
 use crate::sample::{Factor, Stress};

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::Event;
+use crate::event::{Culprit, Gap, Verdict};
+use crate::output::store::{EventRow, Incident, hex};
 use crate::sample::{Tier, printable};
-use crate::wire::{CulpritLine, StressLine};
+use crate::wire::{self, CulpritLine, StressLine};
 
 /// The version of [`Payload`].
 pub const VERSION: u32 = 1;
@@ -72,6 +74,61 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// One of which no more is known than this; the host is put in when it is told.
+    pub(super) fn new(
+        event: Event,
+        status: Status,
+        time_ns: i64,
+        incident: Incident,
+        summary: String,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            event,
+            status,
+            host: String::new(),
+            time: wire::rfc3339(time_ns),
+            incident: hex(incident),
+            id: None,
+            stored: None,
+            duration_s: None,
+            verdict: None,
+            certain: None,
+            stress: None,
+            tier: None,
+            culprits: Vec::new(),
+            summary,
+        }
+    }
+
+    /// One about a gap.
+    pub(super) fn of_gap(event: Event, gap: &Gap, incident: Incident, time_ns: i64, summary: String) -> Self {
+        Self {
+            id: gap.id,
+            duration_s: Some(gap.duration_ns as f64 / 1e9),
+            verdict: Some(gap.verdict.as_str()),
+            certain: Some(gap.certain),
+            stress: Some(gap.stress.into()),
+            tier: Some(gap.tier),
+            culprits: lines(&gap.culprits),
+            ..Self::new(event, Status::Event, time_ns, incident, summary)
+        }
+    }
+
+    /// One about an event on record.
+    pub(super) fn of_row(event: Event, status: Status, row: &EventRow, summary: String) -> Self {
+        Self {
+            id: Some(row.id),
+            duration_s: row.duration_ns.map(|ns| ns as f64 / 1e9),
+            verdict: row.verdict.map(Verdict::as_str),
+            certain: row.certain,
+            stress: row.peak.as_ref().map(|peak| peak.stress.into()),
+            tier: row.peak.as_ref().map(|peak| peak.tier),
+            culprits: row.culprits.clone(),
+            ..Self::new(event, status, row.ended_ns.unwrap_or(row.last_seen_ns), row.incident, summary)
+        }
+    }
+
     /// A made-up one, for trying out: what a freeze of a second and a half would tell.
     #[must_use]
     pub fn sample(event: Event, host: &str) -> Self {
@@ -93,7 +150,7 @@ impl Payload {
             event,
             status: if state { Status::Firing } else { Status::Event },
             host: host.to_owned(),
-            time: crate::wire::rfc3339(crate::clock::unix_ns()),
+            time: wire::rfc3339(crate::clock::unix_ns()),
             incident: "0123456789abcdef0123456789abcdef".to_owned(),
             id: recorded.then_some(8),
             stored: recorded.then_some(true),
@@ -116,4 +173,8 @@ impl Payload {
     pub fn culprit(&self) -> String {
         self.culprits.first().map(|culprit| printable(&culprit.name)).unwrap_or_default()
     }
+}
+
+pub(super) fn lines(culprits: &[Culprit]) -> Vec<CulpritLine<'static>> {
+    culprits.iter().map(|culprit| CulpritLine::from(culprit).into_owned()).collect()
 }

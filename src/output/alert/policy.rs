@@ -1,7 +1,7 @@
 //! What of all alerts is shown on the desktop, and in which words. Pure: the time is an argument.
 
+use crate::clock;
 use crate::config;
-use crate::event::Verdict;
 use crate::human;
 use crate::output::store::EventRow;
 use crate::sample::{Stress, printable};
@@ -91,23 +91,7 @@ impl Banner {
     /// The banner of a gap on record, as it was shown where the samples came from that source.
     #[must_use]
     pub fn of_gap(row: &EventRow, source: &str) -> Self {
-        let alert = Payload {
-            version: super::VERSION,
-            event: Event::Pause,
-            status: Status::Event,
-            host: String::new(),
-            time: String::new(),
-            incident: String::new(),
-            id: Some(row.id),
-            stored: Some(true),
-            duration_s: row.duration_ns.map(|ns| ns as f64 / 1e9),
-            verdict: row.verdict.map(Verdict::as_str),
-            certain: row.certain,
-            stress: row.peak.as_ref().map(|peak| peak.stress.into()),
-            tier: row.peak.as_ref().map(|peak| peak.tier),
-            culprits: row.culprits.clone(),
-            summary: String::new(),
-        };
+        let alert = Payload::of_row(Event::Pause, Status::Event, row, String::new());
         Policy::new(source, config::Alerts::default()).banner(Kind::PauseDetected, &alert)
     }
 }
@@ -131,6 +115,15 @@ struct Held {
     longest_s: Option<f64>,
 }
 
+/// Marks what is told of no real machine: empty for one.
+pub(super) fn label(source: &str) -> &'static str {
+    match source {
+        "replay" => " (replay)",
+        "simulate" => " (simulated)",
+        _ => "",
+    }
+}
+
 /// The cooldown of each kind.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -144,12 +137,7 @@ impl Policy {
     /// The policy of `[alerts]`. `source`: where the samples come from; what is no real machine is marked.
     #[must_use]
     pub fn new(source: &str, alerts: config::Alerts) -> Self {
-        let label = match source {
-            "replay" => " (replay)",
-            "simulate" => " (simulated)",
-            _ => "",
-        };
-        Self { label, alerts, held: Default::default() }
+        Self { label: label(source), alerts, held: Default::default() }
     }
 
     /// Other settings; cooldowns that run go on.
@@ -166,7 +154,7 @@ impl Policy {
         if kind == Kind::PauseDetected && alert.duration_s.is_some_and(|seconds| seconds < min) {
             return Decision::Off;
         }
-        let cooldown_ns = u64::try_from(self.alerts.cooldown.as_nanos()).unwrap_or(u64::MAX);
+        let cooldown_ns = clock::ns(self.alerts.cooldown);
         let held = &mut self.held[kind as usize];
         if busy || held.shown_ns.is_some_and(|shown_ns| now_ns.saturating_sub(shown_ns) < cooldown_ns) {
             held.count += 1;
@@ -196,7 +184,8 @@ impl Policy {
         let mut lines = Vec::new();
         match kind {
             Kind::Outage | Kind::SourceDown | Kind::ForensicsCompleted => {
-                lines.push(sentence(&alert.summary));
+                // The headline has the mark.
+                lines.push(format!("{}.", human::capital(alert.summary.trim_end_matches(self.label))));
             }
             Kind::PauseDetected | Kind::CriticalEntered | Kind::ElevatedEntered => {
                 lines.extend(blamed(alert));
@@ -234,11 +223,6 @@ fn longer(one: Option<f64>, other: Option<f64>) -> Option<f64> {
         (Some(one), Some(other)) => Some(one.max(other)),
         (one, other) => one.or(other),
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
 }
 
 /// The culprits with their shares, three at most.

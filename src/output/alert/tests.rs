@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Alert, Event, Status, Watch};
+use super::{Alert, Event, Payload, Status, Watch};
 use crate::event::{Culprit, Episode, Evidence, Gap, Measure, Notice, Peak, TierChange, Verdict};
+use crate::output::store::{EventRow, TierSteps, TierTimes};
 use crate::sample::{Factor, Name, Sample, Stress, Tier, Top};
 
 const MS: u64 = 1_000_000;
@@ -14,6 +15,8 @@ struct World {
     watch: Watch,
     now_ns: u64,
     tier: Tier,
+    /// The open episode.
+    number: u64,
     told: Vec<Alert>,
 }
 
@@ -41,6 +44,7 @@ impl World {
             watch: Watch::new("powermetrics", Duration::from_secs(2), || [9; 16]),
             now_ns: 1_000_000 * MS,
             tier: Tier::Sentinel,
+            number: 7,
             told: Vec::new(),
         }
     }
@@ -100,7 +104,7 @@ impl World {
         let time_ns = self.time_ns();
         self.notice(&Notice::Tier(TierChange { time_ns, from, to, stress: points, episode: 7 }));
         if to == Tier::Sentinel {
-            self.close(7, false);
+            self.close(self.number, false);
         }
     }
 
@@ -132,7 +136,10 @@ impl World {
 
     /// What was told since this was last asked.
     fn told(&mut self) -> Vec<(Event, Status)> {
-        std::mem::take(&mut self.told).iter().map(|alert| (alert.event, alert.status)).collect()
+        std::mem::take(&mut self.told)
+            .iter()
+            .map(|alert| (alert.payload.event, alert.payload.status))
+            .collect()
     }
 }
 
@@ -146,10 +153,13 @@ fn critical_is_told_of_after_two_seconds_in_it_and_resolved_when_it_is_left() {
     world.live(100, 60, false);
     let told = world.told.clone();
     assert_eq!(world.told(), [(Event::Critical, Status::Firing)]);
-    assert_eq!((told[0].id, told[0].incident, told[0].duration_s), (Some(7), EPISODE, None));
-    assert_eq!(told[0].stress.unwrap().total(), 74, "the highest so far");
     assert_eq!(
-        told[0].summary,
+        (told[0].payload.id, told[0].payload.incident.clone(), told[0].payload.duration_s),
+        (Some(7), "07".repeat(16), None)
+    );
+    assert_eq!(told[0].payload.stress.unwrap().total, 74, "the highest so far");
+    assert_eq!(
+        told[0].payload.summary,
         "stress is critical: 74 of 100, memory 30, pageins 30, latency 14, built up by mds_stores (61 %)"
     );
     world.live(3_000, 60, false);
@@ -157,11 +167,11 @@ fn critical_is_told_of_after_two_seconds_in_it_and_resolved_when_it_is_left() {
     world.step(Tier::Elevated, 20);
     let told = world.told.clone();
     assert_eq!(world.told(), [(Event::Critical, Status::Resolved)]);
-    assert_eq!(told[0].duration_s, Some(5.0));
+    assert_eq!(told[0].payload.duration_s, Some(5.0));
     world.step(Tier::Sentinel, 0);
     let told = world.told.clone();
     assert_eq!(world.told(), [(Event::Elevated, Status::Resolved), (Event::Recovered, Status::Event)]);
-    assert_eq!((told[1].id, told[1].duration_s), (Some(7), Some(12.3)));
+    assert_eq!((told[1].payload.id, told[1].payload.duration_s), (Some(7), Some(12.3)));
 }
 
 #[test]
@@ -198,13 +208,49 @@ fn a_continued_episode_is_one_state_with_the_first_one_s_number_and_the_time_of_
     world.step(Tier::Elevated, 20);
     world.told();
     world.close(7, true);
+    world.number = 9;
     let next = world.episode(9, 20);
     world.notice(&Notice::EpisodeOpened(next));
     assert_eq!(world.told(), []);
     world.step(Tier::Sentinel, 0);
     let told = world.told.clone();
     assert_eq!(world.told(), [(Event::Elevated, Status::Resolved), (Event::Recovered, Status::Event)]);
-    assert_eq!((told[0].id, told[0].duration_s), (Some(7), Some(24.6)));
+    assert_eq!((told[0].payload.id, told[0].payload.duration_s), (Some(7), Some(24.6)));
+    assert_eq!(told[0].row, Some(9), "the commit that counts is that of the row that has its end");
+}
+
+#[test]
+fn of_a_killed_run_s_episode_the_end_is_told_and_of_a_source_that_is_down_when_the_daemon_stops() {
+    let mut world = World::new();
+    world.tier = Tier::Critical;
+    let mut episode = world.episode(7, 74);
+    episode.ended_ns = Some(world.time_ns());
+    episode.duration_ns = Some(12_300 * MS);
+    let row = EventRow::from_episode(
+        &episode,
+        EPISODE,
+        world.time_ns(),
+        TierTimes::default(),
+        TierSteps::default(),
+    );
+    world.watch.interrupted(&row, &mut world.told);
+    let told = world.told.clone();
+    assert_eq!(world.told(), [(Event::Critical, Status::Resolved), (Event::Elevated, Status::Resolved)]);
+    assert_eq!(
+        (told[1].row, told[1].payload.duration_s, told[0].payload.duration_s),
+        (Some(7), Some(12.3), None)
+    );
+
+    let mut world = World::new();
+    world.watch.finish(world.now_ns, 0, &mut world.told);
+    assert_eq!(world.told(), []);
+    world.live(1_000, 0, false);
+    world.watch.source_down(world.now_ns, 0, Some("not permitted"), &mut world.told);
+    world.now_ns += 2_000 * MS;
+    world.watch.finish(world.now_ns, 0, &mut world.told);
+    let told = world.told.clone();
+    assert_eq!(world.told(), [(Event::SourceDown, Status::Firing), (Event::SourceDown, Status::Resolved)]);
+    assert_eq!(told[0].payload.incident, told[1].payload.incident);
 }
 
 #[test]
@@ -217,14 +263,14 @@ fn a_source_is_down_after_five_seconds_without_complete_samples_and_up_with_the_
     world.live(100, 0, true);
     let told = world.told.clone();
     assert_eq!(world.told(), [(Event::SourceDown, Status::Firing)]);
-    assert_eq!(told[0].summary, "the source powermetrics is down: it ended with exit status: 1");
-    assert_eq!((told[0].id, told[0].incident), (None, [9; 16]));
+    assert_eq!(told[0].payload.summary, "the source powermetrics is down: it ended with exit status: 1");
+    assert_eq!((told[0].payload.id, told[0].payload.incident.clone()), (None, "09".repeat(16)));
     world.live(5_000, 0, true);
     assert_eq!(world.told(), []);
     world.live(100, 0, false);
     let told = world.told.clone();
     assert_eq!(world.told(), [(Event::SourceDown, Status::Resolved), (Event::SourceUp, Status::Event)]);
-    assert_eq!((told[0].duration_s, told[1].incident), (Some(10.1), [9; 16]));
+    assert_eq!((told[0].payload.duration_s, told[1].payload.incident.clone()), (Some(10.1), "09".repeat(16)));
 }
 
 #[test]
@@ -244,11 +290,12 @@ fn a_source_that_was_silent_or_can_t_start_is_down_at_once() {
 fn a_payload_has_every_key_and_null_for_what_is_unknown() {
     let mut world = World::new();
     world.gap(Verdict::Pause, 1.52);
-    let payload = world.told.remove(0).payload("desk", Some(8), Some(true));
+    let told = world.told.remove(0).payload;
+    let payload = Payload { host: "desk".to_owned(), stored: Some(true), ..told };
     let mut json = serde_json::to_value(&payload).unwrap();
     json["time"] = "…".into();
     insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
     world.watch.source_down(world.now_ns, 0, None, &mut world.told);
-    let payload = world.told.remove(0).payload("desk", None, None);
+    let payload = world.told.remove(0).payload;
     insta::assert_snapshot!(serde_json::to_string(&payload).unwrap());
 }

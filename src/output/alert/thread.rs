@@ -5,16 +5,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::hook::{HookContext, Hooks};
 use super::notify::{Desktop, Notifier};
-use super::policy::{Decision, Policy};
+use super::policy::{Decision, Policy, label};
 use super::watch::Alert;
 use super::{AlertStats, Event, Payload};
 use crate::clock;
-use crate::config::{self, Hook};
+use crate::config::{self, Hook, Paths};
 use crate::event::EventId;
 
 /// How long an announcement waits for its event's commit; then it goes ahead and says so.
@@ -35,8 +35,6 @@ pub enum Record {
     Stored,
     /// The answer comes with the commit.
     Pending(oneshot::Receiver<EventId>),
-    /// What was found out of the alert before.
-    AsBefore,
     /// The store does not even take it.
     Refused,
 }
@@ -54,14 +52,23 @@ pub struct Options {
     pub desktop: Desktop,
     /// What is run besides.
     pub hooks: Vec<Hook>,
-    /// As whom.
-    pub hook_context: HookContext,
+    /// Where things are, and whose: as whom hooks are run.
+    pub paths: Paths,
 }
 
 #[derive(Debug)]
 enum Message {
-    Alert { alert: Box<Alert>, record: Record, until: Instant },
-    Configure { alerts: Box<config::Alerts>, hooks: Vec<Hook> },
+    /// Alerts about one row, and what is known of it.
+    Alerts {
+        payloads: Vec<Payload>,
+        row: Option<EventId>,
+        record: Record,
+        until: Instant,
+    },
+    Configure {
+        alerts: Box<config::Alerts>,
+        hooks: Vec<Hook>,
+    },
 }
 
 /// The handle. Dropping it ends the thread once it has dealt with what waits.
@@ -71,7 +78,25 @@ pub struct Alerts {
     stats: Arc<AlertStats>,
     /// How long the thread may take for what is left when the queue ends.
     limit: oneshot::Sender<Duration>,
-    ended: oneshot::Receiver<()>,
+    ending: Ending,
+}
+
+/// How the thread's end is seen to from outside.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// True once the thread has ended, and with it all that it had started.
+    ended: watch::Receiver<bool>,
+    /// Notified where there is no time left.
+    now: Arc<Notify>,
+}
+
+impl Ending {
+    /// Has what hooks started killed at once, whatever time was said before, and waits for that, for `limit` at most:
+    /// they have sessions of their own, and would go on.
+    pub async fn at_once(mut self, limit: Duration) {
+        self.now.notify_one();
+        let _ = timeout(limit, self.ended.wait_for(|ended| *ended)).await;
+    }
 }
 
 impl Alerts {
@@ -84,17 +109,23 @@ impl Alerts {
         let stats = Arc::new(AlertStats::default());
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (limit, limited) = oneshot::channel();
-        let (told, ended) = oneshot::channel();
+        let (told, ended) = watch::channel(false);
+        let ending = Ending { ended, now: Arc::default() };
         thread::Builder::new().name("alerts".to_owned()).spawn({
-            let stats = Arc::clone(&stats);
+            let (stats, now) = (Arc::clone(&stats), Arc::clone(&ending.now));
             move || {
-                runtime.block_on(run(options, stats, waiting, limited));
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = run(options, stats, waiting, limited) => {}
+                        () = now.notified() => {}
+                    }
+                });
+                // What was under way is dropped here, and so killed.
                 runtime.shutdown_background();
-                // Whoever asked may have given up.
-                let _ = told.send(());
+                told.send_replace(true);
             }
         })?;
-        Ok(Self { queue, stats, limit, ended })
+        Ok(Self { queue, stats, limit, ending })
     }
 
     /// The counters.
@@ -103,12 +134,15 @@ impl Alerts {
         Arc::clone(&self.stats)
     }
 
-    /// Hands an alert over. Never waits; one that does not fit is counted.
-    pub fn tell(&self, alert: Alert, record: Record) {
-        let message = Message::Alert { alert: Box::new(alert), record, until: Instant::now() + COMMIT };
-        if self.queue.try_send(message).is_err() {
-            self.stats.dropped.fetch_add(1, Relaxed);
-        }
+    /// Hands alerts over that stand in one row. Never waits; what does not fit is counted.
+    pub fn tell(&self, payloads: Vec<Payload>, row: Option<EventId>, record: Record) {
+        hand_over(Some(&self.queue), &self.stats, payloads, row, record);
+    }
+
+    /// How its end is seen to where the handle is gone.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        self.ending.clone()
     }
 
     /// A handle for another thread; it does not keep this one's from ending.
@@ -125,11 +159,11 @@ impl Alerts {
 
     /// Deals with what waits, for `limit` at most; what is not done then is given up.
     pub async fn finish(self, limit: Duration) {
-        let Self { queue, limit: tell, ended, .. } = self;
+        let Self { queue, limit: tell, mut ending, .. } = self;
         let until = Instant::now() + limit;
         let _ = tell.send(limit);
         drop(queue);
-        let _ = timeout_at(until, ended).await;
+        let _ = timeout_at(until, ending.ended.wait_for(|ended| *ended)).await;
     }
 }
 
@@ -143,10 +177,22 @@ pub struct Teller {
 impl Teller {
     /// Hands an alert over. Never waits; one that does not fit is counted, as is one that comes when the daemon stops.
     pub fn tell(&self, alert: Alert, record: Record) {
-        let message = Message::Alert { alert: Box::new(alert), record, until: Instant::now() + COMMIT };
-        if self.queue.upgrade().is_none_or(|queue| queue.try_send(message).is_err()) {
-            self.stats.dropped.fetch_add(1, Relaxed);
-        }
+        let Alert { row, payload } = alert;
+        hand_over(self.queue.upgrade().as_ref(), &self.stats, vec![payload], row, record);
+    }
+}
+
+fn hand_over(
+    queue: Option<&mpsc::Sender<Message>>,
+    stats: &AlertStats,
+    payloads: Vec<Payload>,
+    row: Option<EventId>,
+    record: Record,
+) {
+    let count = payloads.len() as u64;
+    let message = Message::Alerts { payloads, row, record, until: Instant::now() + COMMIT };
+    if queue.is_none_or(|queue| queue.try_send(message).is_err()) {
+        stats.dropped.fetch_add(count, Relaxed);
     }
 }
 
@@ -157,32 +203,33 @@ async fn run(
     mut limited: oneshot::Receiver<Duration>,
 ) {
     let notifier = Notifier::start(options.desktop, Arc::clone(&stats));
-    let mut hooks = Hooks::new(&options.hooks, options.hook_context, Arc::clone(&stats.hooks));
+    // Here, not where the daemon starts: the user database may be slow to answer.
+    let context = HookContext::new(&options.paths);
+    let mut hooks = Hooks::new(&options.hooks, context, Arc::clone(&stats.hooks));
     let mut policy = Policy::new(options.source, options.alerts);
+    let label = label(options.source);
     let mut ending = None;
-    let mut before = (None, (None, None));
     while let Some(message) = waiting.recv().await {
-        let (alert, record, until) = match message {
-            Message::Alert { alert, record, until } => (alert, record, until),
+        let (payloads, row, record, until) = match message {
+            Message::Alerts { payloads, row, record, until } => (payloads, row, record, until),
             Message::Configure { alerts, hooks: configured } => {
                 policy.configure(*alerts);
                 hooks.configure(&configured);
                 continue;
             }
         };
-        let (id, stored) = match record {
-            // Where that one was dropped nothing was found out.
-            Record::AsBefore if before.0 == alert.id => before.1,
-            record => settle(alert.id, record, until, &mut limited, &mut ending).await,
-        };
-        before = (alert.id, (id, stored));
-        let payload = Arc::new(alert.payload(&options.host, id, stored));
-        log(&payload);
-        hooks.offer(&payload);
-        match policy.decide(&payload, clock::awake_ns(), notifier.is_busy()) {
-            Decision::Off => {}
-            Decision::HeldBack(kind) => stats.notifications.held_back(kind),
-            Decision::Show(kind, banner) => notifier.show(kind, banner),
+        let (number, stored) = settle(row, record, until, &mut limited, &mut ending).await;
+        for payload in payloads {
+            let id = if payload.id == row { number } else { payload.id };
+            let summary = payload.summary + label;
+            let payload = Arc::new(Payload { host: options.host.clone(), id, stored, summary, ..payload });
+            log(&payload);
+            hooks.offer(&payload);
+            match policy.decide(&payload, clock::awake_ns(), notifier.is_busy()) {
+                Decision::Off => {}
+                Decision::HeldBack(kind) => stats.notifications.held_back(kind),
+                Decision::Show(kind, banner) => notifier.show(kind, banner),
+            }
         }
     }
     // The queue has ended: the daemon stops, and has said how long that may take; or it is gone.
@@ -202,7 +249,7 @@ async fn settle(
     let mut committed = match record {
         Record::None => return (id, None),
         Record::Stored => return (id, Some(true)),
-        Record::Refused | Record::AsBefore => return (id, Some(false)),
+        Record::Refused => return (id, Some(false)),
         Record::Pending(committed) => committed,
     };
     if ending.is_none() {

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::event::{Culprit, Episode, EventId, Gap, Notice, TierChange, Verdict};
 use crate::human;
 use crate::output::store::{EventRow, Incident};
 use crate::sample::{Sample, Stress, Tier, printable};
-use crate::wire::{CulpritLine, StressLine};
 
-use super::{Event, Status};
+use super::payload::lines;
+use super::{Event, Payload, Status};
 
 /// No complete sample for so long: the source is down, ns of the clock that stops in sleep.
 const DOWN_NS: u64 = 5_000_000_000;
@@ -17,30 +18,11 @@ const DOWN_NS: u64 = 5_000_000_000;
 /// An alert before it is known whether its event is stored.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// What it is about.
-    pub event: Event,
-    /// A moment, or the beginning or end of a state.
-    pub status: Status,
-    /// When, Unix ns.
-    pub time_ns: i64,
-    /// What it belongs to.
-    pub incident: Incident,
-    /// The event on record.
-    pub id: Option<EventId>,
-    /// How long, s.
-    pub duration_s: Option<f64>,
-    /// Of gaps only.
-    pub verdict: Option<Verdict>,
-    /// Of gaps only.
-    pub certain: Option<bool>,
-    /// The score and its factors.
-    pub stress: Option<Stress>,
-    /// The tier.
-    pub tier: Option<Tier>,
-    /// Who built it up, by share.
-    pub culprits: Vec<CulpritLine<'static>>,
-    /// One line for a person.
-    pub summary: String,
+    /// The event whose row has it on record: of a state that goes on over several episodes the present one's, though
+    /// the state is known by the first one's number.
+    pub row: Option<EventId>,
+    /// What is told.
+    pub payload: Payload,
 }
 
 /// What is known of the open episode, and of those that it continues.
@@ -109,7 +91,7 @@ impl Watch {
 
     /// How long in CRITICAL before that is told of.
     pub fn set_critical_min(&mut self, min: Duration) {
-        self.critical_min_ns = u64::try_from(min.as_nanos()).unwrap_or(u64::MAX);
+        self.critical_min_ns = clock::ns(min);
     }
 
     /// Takes a sample, which comes before the notices that it causes; `now_ns` on the clock that stops in sleep.
@@ -160,20 +142,40 @@ impl Watch {
             "the machine went down while it was watched: last seen {}, on again {until}",
             time(row.started_ns)
         );
-        out.push(Alert {
-            event: Event::Outage,
-            status: Status::Event,
-            time_ns: row.ended_ns.unwrap_or(row.started_ns),
-            incident: row.incident,
-            id: Some(row.id),
-            duration_s: None,
-            verdict: None,
-            certain: None,
-            stress: None,
-            tier: None,
-            culprits: Vec::new(),
-            summary,
-        });
+        out.push(Alert::on_record(Payload::of_row(Event::Outage, Status::Event, row, summary)));
+    }
+
+    /// The last run of the daemon was killed in this episode: what it may have told the beginning of is over.
+    pub fn interrupted(&self, row: &EventRow, out: &mut Vec<Alert>) {
+        let Some(peak) = &row.peak else { return };
+        let seconds = row.duration_ns.map(|ns| ns as f64 / 1e9);
+        let after = seconds.map(|seconds| format!(" after {}", human::duration(seconds))).unwrap_or_default();
+        let summary = format!(
+            "no longer watched{after}, when the daemon was killed or the machine went down; at its peak {} of 100{}",
+            peak.stress.total(),
+            super::largest_factors(&peak.stress)
+        );
+        let states = [Some(Event::Critical).filter(|_| peak.tier == Tier::Critical), Some(Event::Elevated)];
+        for event in states.into_iter().flatten() {
+            let payload = Payload::of_row(event, Status::Resolved, row, summary.clone());
+            // Of CRITICAL only its share of the time is known.
+            let duration_s = payload.duration_s.filter(|_| event == Event::Elevated);
+            out.push(Alert::on_record(Payload { duration_s, ..payload }));
+        }
+    }
+
+    /// The daemon stops. Of its source nobody knows any more; that is the end of what was told of it.
+    pub fn finish(&mut self, now_ns: u64, time_ns: i64, out: &mut Vec<Alert>) {
+        if let Some(down) = self.down.take() {
+            let seconds = now_ns.saturating_sub(down.since_ns) as f64 / 1e9;
+            let summary = format!(
+                "the source {} is no longer watched: it was down for {}",
+                self.source,
+                human::duration(seconds)
+            );
+            let payload = Payload::new(Event::SourceDown, Status::Resolved, time_ns, down.incident, summary);
+            out.push(Alert { row: None, payload: Payload { duration_s: Some(seconds), ..payload } });
+        }
     }
 
     /// The source delivers: the next complete sample tells.
@@ -212,7 +214,8 @@ impl Watch {
         let down = Down { incident: (self.random)(), since_ns: self.complete_ns.unwrap_or(now_ns) };
         let why = self.detail.as_deref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
         let summary = format!("the source {} is down{why}", self.source);
-        out.push(source_alert(Event::SourceDown, Status::Firing, time_ns, down.incident, None, summary));
+        let payload = Payload::new(Event::SourceDown, Status::Firing, time_ns, down.incident, summary);
+        out.push(Alert { row: None, payload });
         self.down = Some(down);
     }
 
@@ -220,7 +223,8 @@ impl Watch {
         let seconds = now_ns.saturating_sub(down.since_ns) as f64 / 1e9;
         let summary = format!("the source {} delivers again after {}", self.source, human::duration(seconds));
         for (event, status) in [(Event::SourceDown, Status::Resolved), (Event::SourceUp, Status::Event)] {
-            out.push(source_alert(event, status, time_ns, down.incident, Some(seconds), summary.clone()));
+            let payload = Payload::new(event, status, time_ns, down.incident, summary.clone());
+            out.push(Alert { row: None, payload: Payload { duration_s: Some(seconds), ..payload } });
         }
     }
 
@@ -289,21 +293,8 @@ impl Watch {
             Verdict::Stall | Verdict::Starved => Event::Stall,
             Verdict::Sleep => return,
         };
-        let culprits = lines(&gap.culprits);
-        out.push(Alert {
-            event,
-            status: Status::Event,
-            time_ns: gap.ended_ns,
-            incident: incident.unwrap_or_else(self.random),
-            id: gap.id,
-            duration_s: Some(gap.duration_ns as f64 / 1e9),
-            verdict: Some(gap.verdict),
-            certain: Some(gap.certain),
-            stress: Some(gap.stress),
-            tier: Some(gap.tier),
-            summary: describe_gap(gap),
-            culprits,
-        });
+        let incident = incident.unwrap_or_else(self.random);
+        out.push(Alert::on_record(Payload::of_gap(event, gap, incident, gap.ended_ns, describe_gap(gap))));
         if gap.verdict == Verdict::Pause
             && let Some(open) = &mut self.open
             && open.critical.since_ns.is_some()
@@ -352,73 +343,23 @@ impl Open {
         summary: String,
     ) -> Alert {
         let peak = &self.episode.peak;
-        Alert {
-            event,
-            status,
-            time_ns,
-            incident: self.incident,
+        let payload = Payload {
             id: Some(self.id),
             duration_s,
-            verdict: None,
-            certain: None,
-            stress: Some(self.stress),
+            stress: Some(self.stress.into()),
             tier: Some(peak.tier),
             culprits: lines(&peak.culprits),
-            summary,
-        }
+            ..Payload::new(event, status, time_ns, self.incident, summary)
+        };
+        Alert { row: Some(self.episode.id), payload }
     }
 }
 
 impl Alert {
-    /// What is told, once it is known whether the event is stored, and under which number.
-    #[must_use]
-    pub fn payload(self, host: &str, id: Option<EventId>, stored: Option<bool>) -> super::Payload {
-        super::Payload {
-            version: super::VERSION,
-            event: self.event,
-            status: self.status,
-            host: host.to_owned(),
-            time: crate::wire::rfc3339(self.time_ns),
-            incident: self.incident.iter().map(|byte| format!("{byte:02x}")).collect(),
-            id,
-            stored,
-            duration_s: self.duration_s,
-            verdict: self.verdict.map(Verdict::as_str),
-            certain: self.certain,
-            stress: self.stress.map(StressLine::from),
-            tier: self.tier,
-            culprits: self.culprits,
-            summary: self.summary,
-        }
+    /// One that is about the very event that has it on record.
+    pub(super) fn on_record(payload: Payload) -> Self {
+        Self { row: payload.id, payload }
     }
-}
-
-fn source_alert(
-    event: Event,
-    status: Status,
-    time_ns: i64,
-    incident: Incident,
-    duration_s: Option<f64>,
-    summary: String,
-) -> Alert {
-    Alert {
-        event,
-        status,
-        time_ns,
-        incident,
-        id: None,
-        duration_s,
-        verdict: None,
-        certain: None,
-        stress: None,
-        tier: None,
-        culprits: Vec::new(),
-        summary,
-    }
-}
-
-pub(super) fn lines(culprits: &[Culprit]) -> Vec<CulpritLine<'static>> {
-    culprits.iter().map(|culprit| CulpritLine::from(culprit).into_owned()).collect()
 }
 
 fn built_up_by(culprits: &[Culprit]) -> String {

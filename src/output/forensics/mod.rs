@@ -66,7 +66,7 @@ pub enum Name {
 
 impl Name {
     /// What a Mac gathers.
-    pub const MACOS: [Self; 5] = [Self::Ring, Self::Tailspin, Self::Log, Self::Stacks, Self::Spindump];
+    pub const MACOS: [Self; 5] = [Self::Ring, Self::Tailspin, Self::Stacks, Self::Log, Self::Spindump];
     /// What a Linux machine gathers, what is gone soonest first.
     pub const LINUX: [Self; 8] = [
         Self::Ring,

@@ -126,7 +126,10 @@ pub(super) fn capture(name: Name, programs: &Programs, at: Moment<'_>) -> Result
     };
     Ok(match name {
         Name::Ring => return Err((Outcome::NotAvailable, "it is not captured".to_owned())),
-        Name::Blocked => Capture { fleeting: true, ..one(own(&[]), 10, 4 * MB) },
+        Name::Blocked => {
+            let daemon = std::process::id().to_string();
+            Capture { fleeting: true, ..one(own(&["--daemon", &daemon]), 10, 4 * MB) }
+        }
         Name::Pressure | Name::Meminfo | Name::Vmstat | Name::System => one(own(&[]), 5, 4 * MB),
         Name::Processes => one(own(&[]), 10, 4 * MB),
         Name::KernelLog => {

@@ -17,7 +17,7 @@ use flate2::write::GzEncoder;
 use super::{Name, Outcome, Pause};
 use crate::config::Paths;
 use crate::event::{EventId, Gap};
-use crate::output::store::{Capture, EVENTS_DIRECTORY, Incident, QueryError, Reader};
+use crate::output::store::{Capture, EVENTS_DIRECTORY, Incident, QueryError, Reader, hex};
 
 /// What a file is called while it is being written, after its name.
 const UNFINISHED: &str = ".part";
@@ -56,7 +56,9 @@ pub(super) struct Set {
 
 /// Where all sets are.
 pub(super) fn events_directory(paths: &Paths) -> PathBuf {
-    paths.data_dir.join(EVENTS_DIRECTORY)
+    let directory = paths.data_dir.join(EVENTS_DIRECTORY);
+    // What is told of it is to lead there from everywhere.
+    std::path::absolute(&directory).unwrap_or(directory)
 }
 
 impl Set {
@@ -67,10 +69,23 @@ impl Set {
         Self { event, incident, gap, started_ns, directory: None, placed: false, done: Vec::new() }
     }
 
+    /// One that an earlier run left there.
+    fn found(event: EventId, incident: Incident, started_ns: i64, directory: PathBuf) -> Self {
+        Self {
+            event,
+            incident,
+            gap: None,
+            started_ns,
+            directory: Some(directory),
+            placed: false,
+            done: Vec::new(),
+        }
+    }
+
     /// Makes its directory, for its owner alone.
     pub(super) fn make(&mut self, paths: &Paths) -> io::Result<()> {
         let events = events_directory(paths);
-        let incident: String = self.incident.iter().map(|byte| format!("{byte:02x}")).collect();
+        let incident = hex(self.incident);
         let directory = events.join(format!(".{}-{}-{incident}{UNFINISHED}", self.event, self.started_ns));
         paths.create_dir(&events)?;
         paths.create_dir(&directory)?;
@@ -79,14 +94,11 @@ impl Set {
     }
 
     /// Gives the directory its number, where the store has the row by now. True once it has it.
-    pub(super) fn place(&mut self, paths: &Paths) -> bool {
+    pub(super) fn place(&mut self, reader: Option<&Reader>, paths: &Paths) -> bool {
         if self.placed {
             return true;
         }
-        let stored = Reader::open(&paths.data_dir).and_then(|reader| {
-            reader.map_or(Ok(None), |reader| reader.pause(self.incident, self.started_ns))
-        });
-        if let Ok(Some(event)) = stored {
+        if let Some(Ok(Some(event))) = reader.map(|reader| reader.pause(self.incident, self.started_ns)) {
             self.place_as(event, paths);
         }
         self.placed
@@ -225,22 +237,22 @@ pub(super) fn leftovers(paths: &Paths, names: &[String], expected: &[Name]) -> R
     let events = events_directory(paths);
     let mut found = Vec::new();
     let Some(reader) = Reader::open(&paths.data_dir)? else { return Ok(found) };
+    // All is asked before anything is touched: after a look that failed it is done again, and finds all as it was.
+    let mut unplaced = Vec::new();
     for name in names.iter().filter(|name| name.starts_with('.') && name.ends_with(UNFINISHED)) {
-        let directory = events.join(name);
-        let row = parse(name).and_then(|(started_ns, incident)| {
-            Some((reader.pause(incident, started_ns).ok()??, started_ns, incident))
-        });
-        match row {
-            Some((event, started_ns, incident)) => {
-                let mut set = Set {
-                    event,
-                    incident,
-                    gap: None,
-                    started_ns,
-                    directory: Some(directory),
-                    placed: false,
-                    done: Vec::new(),
-                };
+        let event = match parse(name) {
+            Some((started_ns, incident)) => {
+                reader.pause(incident, started_ns)?.map(|event| (event, incident, started_ns))
+            }
+            None => None,
+        };
+        unplaced.push((events.join(name), event));
+    }
+    let without = reader.pauses_without_evidence()?;
+    for (directory, event) in unplaced {
+        match event {
+            Some((event, incident, started_ns)) => {
+                let mut set = Set::found(event, incident, started_ns, directory);
                 set.place_as(event, paths);
                 found.push(set);
             }
@@ -249,20 +261,11 @@ pub(super) fn leftovers(paths: &Paths, names: &[String], expected: &[Name]) -> R
             }
         }
     }
-    for (event, incident, started_ns) in reader.pauses_without_evidence()? {
+    for (event, incident, started_ns) in without {
         let name = event.to_string();
         let directory = events.join(&name);
         if names.contains(&name) && directory.is_dir() && !found.iter().any(|set: &Set| set.event == event) {
-            let done = Vec::new();
-            found.push(Set {
-                event,
-                incident,
-                gap: None,
-                started_ns,
-                directory: Some(directory),
-                placed: true,
-                done,
-            });
+            found.push(Set { placed: true, ..Set::found(event, incident, started_ns, directory) });
         }
     }
     for set in &mut found {

@@ -176,7 +176,9 @@ fn a_mac_gathers_a_tailspin_its_text_the_log_and_where_it_is_wanted_a_spindump()
     }
     assert_eq!(bench.recorded(8), completed.captures);
     let files = bench.path("data/events/8");
-    assert_eq!(std::fs::read_to_string(files.join("ring.jsonl")).unwrap().lines().count(), 5);
+    let ring = std::fs::read_to_string(files.join("ring.jsonl")).unwrap();
+    assert_eq!((ring.lines().count(), ring.matches("\"type\":\"sample\"").count()), (6, 5));
+    assert!(ring.lines().last().unwrap().starts_with("{\"type\":\"gap\""), "what was made of it");
     assert_eq!(std::fs::read(files.join("tailspin.tailspin")).unwrap(), b"spin\xff");
     assert_eq!(unpacked(&files.join("stacks.txt.gz")), "decoded spin\n");
     let log = unpacked(&files.join("log.txt.gz"));
@@ -396,6 +398,21 @@ fn what_a_killed_run_left_is_recorded_and_what_is_nobodys_goes() {
 fn reader_ids(bench: &Bench) -> Vec<EventId> {
     let reader = Reader::open(&bench.path("data")).unwrap().unwrap();
     reader.events(&Filter::default()).unwrap().iter().map(|event| event.row.id).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_gathered_gives_way_to_all_else() {
+    let mut bench = Bench::new().mac();
+    // `ionice` is not on every machine: the class is in the upper bits of what the system call says.
+    bench.script("log", "nice; /bin/cat /proc/self/stat");
+    let completed = bench.gathered(&[Name::Log]);
+    let text = unpacked(&completed.directory.unwrap().join(Name::Log.file()));
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("10"));
+    // The 19th field of `stat` is the niceness, as the kernel has it.
+    let stat = lines.next().unwrap();
+    assert_eq!(stat.rsplit(") ").next().unwrap().split(' ').nth(16), Some("10"), "{stat}");
 }
 
 #[test]

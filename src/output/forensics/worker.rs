@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
 use super::plan::{self, Moment};
-use super::run::{End, Ended, Process};
+use super::run::{End, Process};
 use super::set::{self, Done, Set};
 use super::{Completed, ForensicsStats, Name, Options, Outcome, Pause, Told};
 use crate::clock;
+use crate::output::store::Reader;
 use crate::wire::{self, Message, SampleLine};
 
 /// Captures are taken once in this time; of a pause sooner after another only the ring is kept.
@@ -25,8 +28,8 @@ const ROW: Duration = Duration::from_secs(60);
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long cleaning up after a capture may take.
 const CLEANING: Duration = Duration::from_secs(5);
-/// Sets that wait for their event's row at most.
-const UNPLACED: usize = 32;
+/// Sets that wait for their event's row, or for a commit, at most.
+const WAITING: usize = 32;
 
 const STOPPED: &str = "the daemon stopped";
 
@@ -41,13 +44,21 @@ pub(super) struct Worker {
     last: Option<Instant>,
     /// They are still being taken.
     busy: bool,
-    /// Gathered, but their event is not on record yet; oldest first.
-    unplaced: VecDeque<(Set, Instant)>,
+    /// Gathered, but not told of yet; oldest first.
+    waiting: VecDeque<(Set, Stage)>,
     /// Killed, but still there.
     left: Vec<Child>,
     /// What was there at the start, as far as it is not looked through yet.
     leftovers: Vec<String>,
     began: Instant,
+}
+
+/// What a set that was gathered waits for.
+enum Stage {
+    /// That its event is on record; since when.
+    Row(Instant),
+    /// The commit of its outcomes; until when.
+    Commit(oneshot::Receiver<()>, Instant),
 }
 
 impl Worker {
@@ -71,7 +82,7 @@ impl Worker {
             stats,
             last: None,
             busy: false,
-            unplaced: VecDeque::new(),
+            waiting: VecDeque::new(),
             left: Vec::new(),
             leftovers: Vec::new(),
             began: Instant::now(),
@@ -83,7 +94,7 @@ impl Worker {
         self.leftovers = set::there(&self.options.paths);
         self.recover();
         loop {
-            let idle = self.unplaced.is_empty() && self.left.is_empty() && self.leftovers.is_empty();
+            let idle = self.waiting.is_empty() && self.left.is_empty() && self.leftovers.is_empty();
             let told = if self.stopping.load(Relaxed) {
                 self.inbox.try_recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else if idle {
@@ -99,36 +110,67 @@ impl Worker {
             self.look();
         }
         // The store's queue has the rows by now, or the disk hangs.
-        while let Some((mut set, _)) = self.unplaced.pop_front() {
-            self.place_at_the_end(&mut set);
-            self.complete(&set);
+        while let Some((set, stage)) = self.waiting.pop_front() {
+            self.settle(set, stage);
         }
     }
 
-    fn place_at_the_end(&self, set: &mut Set) {
-        let deadline = Instant::now() + COMMIT / 4;
-        while !set.place(&self.options.paths) {
-            if Instant::now() >= deadline {
-                set.place_as(set.event, &self.options.paths);
-                return;
+    /// Sees a set to its end, without much patience: the daemon stops.
+    fn settle(&self, mut set: Set, stage: Stage) {
+        let mut commit = match stage {
+            Stage::Commit(commit, _) => commit,
+            Stage::Row(_) => {
+                let deadline = Instant::now() + COMMIT / 4;
+                let reader = self.reader();
+                while !set.place(reader.as_ref(), &self.options.paths) {
+                    if Instant::now() >= deadline {
+                        set.place_as(set.event, &self.options.paths);
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                self.record(&set)
             }
-            std::thread::sleep(Duration::from_millis(10));
+        };
+        let deadline = Instant::now() + COMMIT / 10;
+        while matches!(commit.try_recv(), Err(TryRecvError::Empty)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
         }
+        self.tell(&set, commit.try_recv().is_ok());
+    }
+
+    fn reader(&self) -> Option<Reader> {
+        Reader::open(&self.options.paths.data_dir).ok().flatten()
     }
 
     /// What is due besides pauses.
     fn look(&mut self) {
         self.left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         self.recover();
-        for (mut set, since) in std::mem::take(&mut self.unplaced) {
-            if !set.place(&self.options.paths) && since.elapsed() >= ROW {
-                tracing::warn!(event = set.event, "evidence of a pause that is not on record yet");
-                set.place_as(set.event, &self.options.paths);
+        let waits_for_a_row = self.waiting.iter().any(|(_, stage)| matches!(stage, Stage::Row(_)));
+        let reader = if waits_for_a_row { self.reader() } else { None };
+        for (mut set, mut stage) in std::mem::take(&mut self.waiting) {
+            if let Stage::Row(since) = stage {
+                let mut placed = set.place(reader.as_ref(), &self.options.paths);
+                if !placed && since.elapsed() >= ROW {
+                    tracing::warn!(event = set.event, "evidence of a pause that is not on record yet");
+                    set.place_as(set.event, &self.options.paths);
+                    placed = true;
+                }
+                if placed {
+                    stage = Stage::Commit(self.record(&set), Instant::now() + COMMIT);
+                }
             }
-            if set.place(&self.options.paths) {
-                self.complete(&set);
-            } else {
-                self.unplaced.push_back((set, since));
+            let Stage::Commit(commit, deadline) = &mut stage else {
+                self.waiting.push_back((set, stage));
+                continue;
+            };
+            match commit.try_recv() {
+                Ok(()) => self.tell(&set, true),
+                Err(TryRecvError::Empty) if Instant::now() < *deadline => {
+                    self.waiting.push_back((set, stage));
+                }
+                Err(_) => self.tell(&set, false),
             }
         }
     }
@@ -160,7 +202,7 @@ impl Worker {
     /// Gathers the evidence of a pause.
     fn pause(&mut self, pause: &Pause) {
         let mut set = Set::new(pause);
-        let held_back = self.held_back();
+        let held_back = held_back(self.last.map(|last| last.elapsed()), self.busy);
         if let Err(error) = set.make(&self.options.paths) {
             let names = self.names.clone();
             for name in names {
@@ -190,18 +232,12 @@ impl Worker {
             self.capture(name, begun, &mut set);
         }
         while let Some(name) = names.pop_front() {
-            set.place(&self.options.paths);
+            set.place(self.reader().as_ref(), &self.options.paths);
             let begun = self.begin(name, &set);
             self.capture(name, begun, &mut set);
         }
         self.busy = false;
         self.finish(set);
-    }
-
-    /// Why nothing but the ring is to be gathered now.
-    fn held_back(&self) -> Option<String> {
-        let since = self.last?.elapsed();
-        (self.busy || since < APART).then(|| format!("another was taken {} s before", since.as_secs()))
     }
 
     fn note(&mut self, set: &mut Set, done: Done) {
@@ -210,13 +246,16 @@ impl Worker {
     }
 
     fn finish(&mut self, set: Set) {
-        if self.unplaced.len() == UNPLACED
-            && let Some((mut oldest, _)) = self.unplaced.pop_front()
+        if self.waiting.len() == WAITING
+            && let Some((mut oldest, stage)) = self.waiting.pop_front()
         {
-            oldest.place_as(oldest.event, &self.options.paths);
-            self.complete(&oldest);
+            if matches!(stage, Stage::Row(_)) {
+                oldest.place_as(oldest.event, &self.options.paths);
+                drop(self.record(&oldest));
+            }
+            self.tell(&oldest, false);
         }
-        self.unplaced.push_back((set, Instant::now()));
+        self.waiting.push_back((set, Stage::Row(Instant::now())));
         self.look();
     }
 
@@ -230,6 +269,10 @@ impl Worker {
                 wire::encode(&Message::Sample(Box::new(SampleLine::from(sample))), &mut line);
                 file.write_all(&line)?;
             }
+            // What was made of it: the samples alone do not tell.
+            line.clear();
+            wire::encode(&Message::Gap((&pause.gap).into()), &mut line);
+            file.write_all(&line)?;
             file.finish()
         };
         let done = match write() {
@@ -340,16 +383,16 @@ impl Worker {
                 }
             };
             let time = deadline.saturating_duration_since(Instant::now());
-            let ended = if last {
+            let (end, said) = if last {
                 self.drive(process, &mut file, time, capture.bytes)
             } else {
                 self.drive(process, &mut io::sink(), time, u64::MAX)
             };
-            let (outcome, detail) = match ended.end {
-                End::Exited(status) => match plan::judge(command, status, &ended.said) {
+            let (outcome, detail) = match end {
+                End::Exited(status) => match plan::judge(command, status, &said) {
                     None if !last => continue,
                     None => {
-                        let said = plan::last_line(&ended.said);
+                        let said = plan::last_line(&said);
                         (Outcome::Saved, Some(said).filter(|said| !said.is_empty()))
                     }
                     Some((outcome, why)) => (outcome, Some(why)),
@@ -377,7 +420,7 @@ impl Worker {
     }
 
     /// Drives a process; pauses that come meanwhile get their ring.
-    fn drive(&mut self, process: Process, out: &mut dyn Write, time: Duration, bytes: u64) -> Ended {
+    fn drive(&mut self, process: Process, out: &mut dyn Write, time: Duration, bytes: u64) -> (End, String) {
         let ended = process.drive(out, time, bytes, &mut || {
             while let Ok(told) = self.inbox.try_recv() {
                 match told {
@@ -388,26 +431,18 @@ impl Worker {
             self.look();
             self.stopping.load(Relaxed)
         });
-        let Ended { end, said, left } = ended;
-        self.left.extend(left);
-        Ended { end, said, left: None }
+        self.left.extend(ended.left);
+        (ended.end, ended.said)
     }
 
-    /// Records the outcomes, and tells that they are there.
-    fn complete(&self, set: &Set) {
+    /// Has the outcomes recorded. The answer comes with the commit.
+    fn record(&self, set: &Set) -> oneshot::Receiver<()> {
         set.sync(&self.options.paths);
-        let captures = set.captures();
-        let mut committed = self.options.evidence.record(set.event, set.incident, captures.clone());
-        let deadline = Instant::now() + if self.stopping.load(Relaxed) { COMMIT / 10 } else { COMMIT };
-        let stored = loop {
-            match committed.try_recv() {
-                Ok(()) => break true,
-                Err(tokio::sync::oneshot::error::TryRecvError::Empty) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(_) => break false,
-            }
-        };
+        self.options.evidence.record(set.event, set.incident, set.captures())
+    }
+
+    /// Tells that the evidence is there.
+    fn tell(&self, set: &Set, stored: bool) {
         let saved = set.done.iter().filter(|done| done.outcome == Outcome::Saved).count();
         tracing::info!(
             event = set.event,
@@ -420,9 +455,30 @@ impl Worker {
                 incident: set.incident,
                 gap,
                 directory: set.directory.clone().filter(|_| set.done.iter().any(|done| done.kept)),
-                captures,
+                captures: set.captures(),
                 stored,
             });
         }
+    }
+}
+
+/// Why nothing but the ring is to be gathered now: `since` the captures of another pause began, or while they are `busy`.
+fn held_back(since: Option<Duration>, busy: bool) -> Option<String> {
+    let since = since?;
+    (busy || since < APART).then(|| format!("another was taken {} s before", since.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captures_are_taken_once_in_a_minute() {
+        let at = |ms| held_back(Some(Duration::from_millis(ms)), false);
+        assert_eq!(held_back(None, false), None);
+        assert_eq!(at(12_300).as_deref(), Some("another was taken 12 s before"));
+        assert_eq!(at(59_999).as_deref(), Some("another was taken 59 s before"));
+        assert_eq!(at(60_000), None);
+        assert!(held_back(Some(Duration::from_secs(180)), true).is_some(), "they are still being taken");
     }
 }

@@ -1,6 +1,7 @@
 //! Retention of evidence: the files under `events/`, and what their events say of them once they are gone.
 
 use std::collections::VecDeque;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -35,7 +36,7 @@ pub(super) fn going(
     let mut total = 0;
     let old = Duration::from_secs(u64::from(retention.forensics_days) * 86_400);
     let entries = std::fs::read_dir(data_directory.join(EVENTS_DIRECTORY)).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for entry in entries.filter(|entry| is_evidence(&entry.path(), data_directory)) {
         let directory = entry.path();
         let bytes = directory_bytes(&directory);
         // What has no number yet is being gathered, or is looked after by the next start.
@@ -85,6 +86,16 @@ pub(super) fn going(
         }
     }
     Ok(going)
+}
+
+/// Whether it is a directory of the data directory's owner. `events` may be a link of a user's who has root prune: what
+/// it leads to that is somebody else's is no evidence.
+pub(super) fn is_evidence(directory: &Path, data_directory: &Path) -> bool {
+    let (Ok(found), Ok(data)) = (std::fs::symlink_metadata(directory), std::fs::metadata(data_directory))
+    else {
+        return false;
+    };
+    found.is_dir() && found.uid() == data.uid()
 }
 
 /// Notes that an event's files are gone, and why.

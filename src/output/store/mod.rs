@@ -35,7 +35,9 @@ pub use crate::config::Retention;
 use crate::output::otlp::OtlpStats;
 pub use history::{Bucket, DaySummary, Summary};
 pub use outbox::{Export, Exports, Outgoing, is_exported};
-pub use query::{Capture, EventJson, Filter, Order, QueryError, Reader, StoredEvent, mark, open_for_pruning};
+pub use query::{
+    Capture, EventJson, Filter, Order, QueryError, Reader, StoredEvent, hex, mark, open_for_pruning,
+};
 pub use queue::{Full, LastSeen, MAX_EVENTS, MAX_SAMPLES, Write};
 pub use recorder::Recorder;
 pub use recover::{EVENTS_DIRECTORY, Recovered};

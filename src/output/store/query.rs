@@ -124,7 +124,8 @@ fn factors<S: serde::Serializer>(stress: &Option<Stress>, serializer: S) -> Resu
 }
 
 /// An incident as 32 hexadecimal digits.
-fn hex(incident: Incident) -> String {
+#[must_use]
+pub fn hex(incident: Incident) -> String {
     incident.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::column::read_event;
 use super::outbox;
+use super::query::COLUMNS;
 use super::row::{EventRow, Incident, Interruption, Kind, TierSteps};
 use super::statement::{self, Upsert};
 use crate::event::EventId;
@@ -18,8 +20,8 @@ pub const EVENTS_DIRECTORY: &str = "events";
 pub struct Recovered {
     /// Runs that ended with the machine: each is now an event, to be notified.
     pub outages: Vec<EventRow>,
-    /// Episodes closed as interrupted.
-    pub interrupted: usize,
+    /// Episodes closed as interrupted: whoever was told that they began is to be told that they ended.
+    pub interrupted: Vec<EventRow>,
     /// When the last pause ended, Unix ns, and who built it up most.
     pub last_pause: Option<(i64, Option<Name>)>,
     /// 1 + the highest id in the database.
@@ -121,24 +123,26 @@ fn close_open_rows(
     transaction: &Transaction<'_>,
     present: &Present<'_>,
     why: Interruption,
-) -> rusqlite::Result<usize> {
+) -> rusqlite::Result<Vec<EventRow>> {
     let open: Vec<(i64, Vec<u8>)> = transaction
         .prepare("SELECT id, incident FROM events WHERE ended_at IS NULL")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut closed = 0;
+    let mut closed = Vec::new();
     for (id, incident) in open {
         if present.ours.iter().any(|ours| ours.as_slice() == incident) {
             continue;
         }
         // The time in the tiers is time awake; a clock that was set back yields no negative duration.
-        closed += transaction.execute(
+        transaction.execute(
             "UPDATE events SET ended_at = max(last_seen, started_at), interrupted = ?2,
                  duration_s = coalesce(elevated_s + critical_s, max(last_seen - started_at, 0) / 1e9),
                  export = coalesce(export, ?3)
              WHERE id = ?1",
             params![id, why.as_str(), present.export.then_some(outbox::PENDING)],
         )?;
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE id = ?1");
+        closed.push(transaction.query_row(&sql, [id], read_event)?.row);
     }
     Ok(closed)
 }

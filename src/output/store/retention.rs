@@ -276,7 +276,9 @@ impl Pruning {
     }
 
     fn remove(&mut self, directory: &Path) -> bool {
-        if !directory.is_dir() || directory.is_symlink() {
+        // Nothing is left of it, or it is none of ours.
+        let data_directory = self.events_directory.parent().unwrap_or(&self.events_directory);
+        if !evidence::is_evidence(directory, data_directory) {
             return true;
         }
         let bytes = directory_bytes(directory);

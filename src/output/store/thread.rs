@@ -19,6 +19,8 @@ use super::{Options, StoreStats};
 use crate::clock;
 use crate::event::EventId;
 
+/// At the end a disk that did not take it is tried again so soon, ns.
+const HURRY_NS: u64 = 50_000_000;
 /// How long [`Store::open`] waits for the database before it goes on without.
 const OPEN_WAIT: Duration = Duration::from_secs(2);
 
@@ -169,7 +171,7 @@ impl Store {
     /// hangs in the disk is left behind.
     #[must_use]
     pub fn shutdown(mut self, reason: &str, timeout: Duration) -> bool {
-        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let timeout_ns = clock::ns(timeout);
         let deadline_ns = clock::awake_ns().saturating_add(timeout_ns);
         self.shared.lock().end = Some(End::Drain { reason: reason.to_owned(), deadline_ns });
         self.shared.wake.notify_one();
@@ -242,7 +244,7 @@ fn run(mut writer: Writer, shared: &Shared, stats: &StoreStats, first: &mpsc::Sy
             return;
         }
         let now = clock::now();
-        writer.step(&mut work, now);
+        writer.step(&mut work, now, matches!(end, Some(End::Drain { .. })));
         let recovered = writer.take_recovered();
         let (empty, lost) = {
             let mut state = shared.lock();
@@ -268,6 +270,7 @@ fn run(mut writer: Writer, shared: &Shared, stats: &StoreStats, first: &mpsc::Sy
 
 /// Waits until there is something to do, and takes what waits.
 fn wait(writer: &Writer, shared: &Shared) -> (Queue, Option<End>) {
+    let since_ns = clock::awake_ns();
     let mut state = shared.lock();
     loop {
         let now = clock::awake_ns();
@@ -275,7 +278,9 @@ fn wait(writer: &Writer, shared: &Shared) -> (Queue, Option<End>) {
         match &state.end {
             Some(End::Drop) => return (Queue::default(), state.end.clone()),
             Some(End::Drain { .. }) if state.queue.is_empty() => wake_at = 0,
-            Some(End::Drain { deadline_ns, .. }) => wake_at = wake_at.min(*deadline_ns),
+            Some(End::Drain { deadline_ns, .. }) => {
+                wake_at = wake_at.min(*deadline_ns).min(since_ns + HURRY_NS)
+            }
             None => {}
         }
         if now >= wake_at {

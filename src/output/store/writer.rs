@@ -146,8 +146,10 @@ impl Writer {
     }
 
     /// Writes what it can of `work`, and does what else is due. What is left in `work` waits on.
-    pub(super) fn step(&mut self, work: &mut Queue, now: Stamp) {
-        if self.failing.as_ref().is_some_and(|failing| now.awake_ns < failing.retry_at_ns) {
+    pub(super) fn step(&mut self, work: &mut Queue, now: Stamp, ending: bool) {
+        let waits = self.failing.as_ref().is_some_and(|failing| now.awake_ns < failing.retry_at_ns);
+        // At the end there is no later.
+        if waits && !ending {
             return;
         }
         match self.attempt(work, now) {
@@ -362,7 +364,9 @@ impl Writer {
             Ok(written)
         });
         self.renamed = renamed;
-        for (gathered, written) in work.gathered.drain(..).zip(result?) {
+        // Before anything is taken out: what could not be written stays.
+        let written = result?;
+        for (gathered, written) in work.gathered.drain(..).zip(written) {
             if written {
                 // Whoever waited for it may have given up.
                 let _ = gathered.ack.send(());
@@ -398,7 +402,9 @@ impl Writer {
             self.options.outbox.count(&database.connection)?;
         }
         self.alive_at_ns = now.awake_ns + ALIVE_NS;
-        let size = std::fs::metadata(self.directory.join(FILE_NAME)).map_or(0, |metadata| metadata.len());
+        let bytes = |name: &str| std::fs::metadata(self.directory.join(name)).map_or(0, |file| file.len());
+        // What is in the log alone is stored, too.
+        let size = bytes(FILE_NAME) + bytes(&format!("{FILE_NAME}-wal"));
         self.stats.size_bytes.store(size, Relaxed);
         if self.pruning.is_none() {
             let limits = self.options.retention;

@@ -1,7 +1,8 @@
 //! A recording as JSON lines: what `pause-monitor stream` prints, and `ring.jsonl`.
 //!
 //! Read are `sample` and `source` lines, and the samples in a `hello`: they are the half minute before the
-//! recording began, so that what led up to it is in it. Other types, known or not, are passed over.
+//! recording began, so that what led up to it is in it. A `gap` line says what was made of a gap when it happened: the
+//! samples lack what decided it. Other types, known or not, are passed over.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::{Item, Parser, blank};
+use crate::event::{Told, Verdict};
 use crate::sample::{Name, Reading, Reject, SourceInfo};
 use crate::wire::{self, MetricsLine, SampleLine, StressLine, TopLine};
 
@@ -43,6 +45,8 @@ enum Line<'a> {
     Sample(Box<Recorded<'a>>),
     #[serde(borrow)]
     Source(Source<'a>),
+    #[serde(borrow)]
+    Gap(Gap<'a>),
     #[serde(other)]
     Other,
 }
@@ -71,6 +75,28 @@ struct Source<'a> {
     state: Cow<'a, str>,
     hw_model: Option<Cow<'a, str>>,
     os_build: Option<Cow<'a, str>>,
+}
+
+/// What was made of a gap. One that lacks something says nothing.
+#[derive(Deserialize)]
+struct Gap<'a> {
+    #[serde(default)]
+    time: Cow<'a, str>,
+    #[serde(default)]
+    verdict: Cow<'a, str>,
+    certain: Option<bool>,
+    duration_ms: Option<f64>,
+}
+
+impl Gap<'_> {
+    fn told(&self) -> Option<Told> {
+        Some(Told {
+            verdict: Verdict::parse(&self.verdict)?,
+            certain: self.certain?,
+            ended_ns: wire::parse_rfc3339(&self.time)?,
+            duration_ns: self.duration_ms.and_then(wire::ns_from_ms)?,
+        })
+    }
 }
 
 /// The newest samples of a `hello`.
@@ -180,6 +206,7 @@ impl Lines {
             Line::Hello { ring } => self.hello(ring),
             Line::Sample(sample) => self.sample(*sample),
             Line::Source(source) => self.source(&source),
+            Line::Gap(gap) => self.items.extend(gap.told().map(Item::Told)),
             Line::Other => {}
         }
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem;
 
+use crate::event::Told;
 use crate::sample::{Reading, Reject, SourceInfo};
 
 mod documents;
@@ -40,6 +41,8 @@ pub enum Item {
     },
     /// What is known of the recorded machine: told first, and whenever it changes.
     Info(SourceInfo),
+    /// What was made of a gap when it happened.
+    Told(Told),
     /// A document or line could not be read.
     Rejected(Reject),
     /// The next reading is the first after a restart of its source, or after a hole in the recording.

@@ -25,6 +25,7 @@ fn told(items: &[Item]) -> Vec<String> {
             Item::Info(info) => format!("{:?}", info.hw_model.unwrap_or_default()),
             Item::Rejected(reason) => reason.as_str().to_owned(),
             Item::Restarted => "restarted".to_owned(),
+            Item::Told(told) => format!("{} told", told.verdict.as_str()),
         })
         .collect()
 }
@@ -86,6 +87,7 @@ fn a_stream_is_replayed_with_the_half_minute_before_it_and_its_restart() {
             "\"Mac16,5\"",
             "108",
             "1628.4",
+            "pause told",
             "malformed",
             "108",
             "incomplete",

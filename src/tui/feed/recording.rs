@@ -50,7 +50,7 @@ pub fn run(mut player: Player, settings: Settings, sink: Sink<'_>) {
             }
             Some(Step::Info(info)) => Some(Fed::Source(source(&info))),
             Some(Step::Rejected(_)) => Some(Fed::Rejected(1)),
-            Some(Step::Restarted) => None,
+            Some(Step::Restarted | Step::Told) => None,
             None => {
                 engine.finish(&player.now(), &mut notices);
                 break Loading::Done;

@@ -1,16 +1,16 @@
 //! An event's captures as lines.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use serde::Serialize;
 
+use crate::cli::events::evidence;
 use crate::output::forensics::RING_FILE;
-use crate::output::store::{Capture, EVENTS_DIRECTORY, StoredEvent};
+use crate::output::store::{Capture, StoredEvent};
 use crate::redact::Redactor;
 
 /// A part of a capture, bytes: with every character escaped it is still shorter than the longest line that is read.
@@ -54,7 +54,7 @@ pub(super) fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for capture in &event.forensics {
-        let place = place(capture, event.row.id, data_directory);
+        let place = evidence::file(capture, event.row.id, data_directory);
         let one = One {
             capture,
             redactor,
@@ -73,15 +73,6 @@ pub(super) fn write(
 
 fn redact(redactor: Option<&Redactor>, text: &str) -> String {
     redactor.map_or_else(|| text.to_owned(), |redactor| redactor.text(text).into_owned())
-}
-
-/// Where its file is: as it was recorded, or in the event's directory, should all have been moved.
-fn place(capture: &Capture, event: u64, data_directory: &Path) -> Option<PathBuf> {
-    let recorded = PathBuf::from(capture.path.as_ref()?);
-    if recorded.is_file() {
-        return Some(recorded);
-    }
-    Some(data_directory.join(EVENTS_DIRECTORY).join(event.to_string()).join(recorded.file_name()?))
 }
 
 /// A capture, and what is told of it on each line.
@@ -109,6 +100,18 @@ impl One<'_> {
         }
     }
 
+    /// The line of a part, without its content.
+    fn part<'b>(
+        &'b self,
+        name: &'b str,
+        part: u32,
+        ended: bool,
+        broken: Option<io::Error>,
+    ) -> CaptureLine<'b> {
+        let omitted = broken.map(|error| format!("the rest can't be read: {error}"));
+        CaptureLine { part: Some(part), last: Some(ended), omitted, ..self.about(Some(name)) }
+    }
+
     /// A line without content.
     fn line(&self, file: Option<&Path>, omitted: Option<String>, out: &mut dyn Write) -> io::Result<()> {
         let file = file.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
@@ -117,8 +120,7 @@ impl One<'_> {
 
     /// The lines with a file's content. A file that can't be read says so on its line.
     fn content(&self, path: &Path, out: &mut dyn Write) -> io::Result<()> {
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, file) = match opened {
+        let (file, length) = match evidence::open(path) {
             Ok(opened) => opened,
             Err(error) => return self.line(Some(path), Some(format!("it can't be read: {error}")), out),
         };
@@ -150,18 +152,8 @@ impl One<'_> {
             part += 1;
             let end = if ended { rest.len() } else { whole_lines(&rest) };
             let text = redact(self.redactor, &String::from_utf8_lossy(&rest[..end]));
-            let omitted = broken.map(|error| format!("the rest can't be read: {error}"));
-            write_line(
-                &CaptureLine {
-                    part: Some(part),
-                    last: Some(ended),
-                    encoding: Some("utf-8"),
-                    text: Some(&text),
-                    omitted,
-                    ..self.about(Some(name))
-                },
-                out,
-            )?;
+            let line = self.part(name, part, ended, broken);
+            write_line(&CaptureLine { encoding: Some("utf-8"), text: Some(&text), ..line }, out)?;
             rest.drain(..end);
             if ended {
                 return Ok(());
@@ -178,18 +170,8 @@ impl One<'_> {
             let (ended, broken) = fill(file, &mut bytes, PART / 3 * 3);
             part += 1;
             let data = STANDARD.encode(&bytes);
-            let omitted = broken.map(|error| format!("the rest can't be read: {error}"));
-            write_line(
-                &CaptureLine {
-                    part: Some(part),
-                    last: Some(ended),
-                    encoding: Some("base64"),
-                    data: Some(&data),
-                    omitted,
-                    ..self.about(Some(name))
-                },
-                out,
-            )?;
+            let line = self.part(name, part, ended, broken);
+            write_line(&CaptureLine { encoding: Some("base64"), data: Some(&data), ..line }, out)?;
             if ended {
                 return Ok(());
             }

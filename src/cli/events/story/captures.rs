@@ -1,11 +1,11 @@
 //! The captures of an event that are small text: what a page takes along.
 
-use std::fs::{self, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::output::store::{Capture, EVENTS_DIRECTORY, StoredEvent};
+use crate::cli::events::evidence;
+use crate::output::store::StoredEvent;
+use crate::redact::Redactor;
 
 /// Of one capture so much is embedded at most; of a longer one its beginning.
 const MOST_BYTES: u64 = 64 << 10;
@@ -30,17 +30,25 @@ pub(in crate::cli::events) enum Content {
     Left(String),
 }
 
+impl Content {
+    /// Takes names out.
+    pub(in crate::cli::events) fn redact(&mut self, redactor: &Redactor) {
+        match self {
+            Self::Text { text, .. } | Self::Left(text) => *text = redactor.text(text).into_owned(),
+        }
+    }
+}
+
 /// The contents of an event's captures, in their order.
 pub(in crate::cli::events) fn read(event: &StoredEvent, data_dir: &Path) -> Vec<Content> {
-    let directory = data_dir.join(EVENTS_DIRECTORY).join(event.row.id.to_string());
     let mut left = MOST_TOGETHER;
     event
         .forensics
         .iter()
-        .map(|capture| match file(capture, &directory) {
+        .map(|capture| match evidence::file(capture, event.row.id, data_dir) {
             None => Content::Left(String::new()),
             Some(path) => {
-                let content = text(&path, &directory, left.min(MOST_BYTES)).unwrap_or_else(Content::Left);
+                let content = text(&path, left.min(MOST_BYTES)).unwrap_or_else(Content::Left);
                 if let Content::Text { text, .. } = &content {
                     left = left.saturating_sub(text.len() as u64);
                 }
@@ -50,29 +58,13 @@ pub(in crate::cli::events) fn read(event: &StoredEvent, data_dir: &Path) -> Vec<
         .collect()
 }
 
-/// Where the row says the capture is; a bare name is one in the event's directory.
-fn file(capture: &Capture, directory: &Path) -> Option<PathBuf> {
-    capture.path.as_deref().filter(|path| !path.is_empty()).map(|path| directory.join(path))
-}
-
-/// Reads a file of the event's directory, and no other: what the row says must not put any file of this user on the page.
-fn text(path: &Path, directory: &Path, most: u64) -> Result<Content, String> {
+/// Reads the beginning of a file.
+fn text(path: &Path, most: u64) -> Result<Content, String> {
     let told = |error: std::io::Error| format!("can't be read: {error}");
-    let real = fs::canonicalize(path).map_err(told)?;
-    if !real.starts_with(fs::canonicalize(directory).map_err(told)?) {
-        return Err("not embedded: it is not in the event's directory".to_owned());
-    }
-    if real.extension().is_some_and(|extension| extension == SAMPLES) {
+    if path.extension().is_some_and(|extension| extension == SAMPLES) {
         return Err("the samples: on the plots above, and in `events export`".to_owned());
     }
-    // What is no file (a pipe) must not be waited for.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(&real);
-    let file = file.map_err(told)?;
-    let metadata = file.metadata().map_err(told)?;
-    if !metadata.is_file() {
-        return Err("not embedded: it is no file".to_owned());
-    }
-    let size = metadata.len();
+    let (file, size) = evidence::open(path).map_err(told)?;
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes).map_err(told)?;
     let whole = bytes.len() as u64 >= size;

@@ -16,9 +16,11 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use super::redaction;
 use crate::event::{EventId, Verdict};
 use crate::output::store::{Kind, QueryError, Reader, StoredEvent};
-use crate::sample::{Factor, Sample, Top};
+use crate::redact::Redactor;
+use crate::sample::{Factor, Name, Sample, Top};
 use crate::wire::SampleLine;
 
 use points::{Axis, Point, scored_value};
@@ -123,6 +125,17 @@ impl Story {
         };
         let top = row.peak.as_ref().and_then(|peak| Some((peak.time_ns, peak.top?))).or(top);
         Self { event, related, points, cut, axis, holes, top }
+    }
+
+    /// Takes names out, of users and their homes.
+    pub(super) fn redact(&mut self, redactor: &Redactor) {
+        self.event = redaction::event(redactor, &self.event);
+        for event in &mut self.related {
+            *event = redaction::event(redactor, event);
+        }
+        if let Some((_, top)) = &mut self.top {
+            top.rename(|name| Name::new(&redactor.text(name.as_str())));
+        }
     }
 
     /// Whether the event is a gap: it has a middle in which nothing was seen.

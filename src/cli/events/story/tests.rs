@@ -321,6 +321,22 @@ fn an_hour_at_10_hz_is_a_page_of_a_reasonable_size() {
 }
 
 #[test]
+fn the_arrow_is_at_the_event_s_own_gap_and_not_at_an_earlier_one() {
+    let mut earlier = told_pause("mds_stores");
+    (earlier.row.id, earlier.row.kind, earlier.row.verdict) = (6, Kind::Stall, Some(Verdict::Starved));
+    (earlier.row.started_ns, earlier.row.ended_ns) = (T0 - 14 * SECOND_NS, Some(T0 - 13 * SECOND_NS));
+    let story = Story::new(told_pause("mds_stores"), vec![earlier], gathered(&samples(true, "mds_stores")));
+    let text = written(&story, &telling(80, Symbols::Braille, Colours::None));
+    let arrow = text.lines().find(|line| line.contains("↑ pause")).unwrap_or_else(|| panic!("{text}"));
+    let at = arrow.chars().position(|c| c == '↑').unwrap();
+    let graph =
+        text.lines().find(|line| line.trim_start().starts_with("stress  ") && line.contains('▁')).unwrap();
+    let own = graph.chars().collect::<Vec<_>>().iter().rposition(|c| *c == '░');
+    assert!(own.is_none_or(|own| own.abs_diff(at) < 12), "{text}");
+    assert!(at > 25, "the earlier one is at the beginning: {text}");
+}
+
+#[test]
 fn captures_are_embedded_where_they_are_small_text_of_the_events_own_directory() {
     let data = tempfile::tempdir().unwrap();
     let directory = data.path().join("events/8");
@@ -335,8 +351,9 @@ fn captures_are_embedded_where_they_are_small_text_of_the_events_own_directory()
     let names = ["pressure.txt", "long.txt", "trace.bin", "ring.jsonl", "../../secret", "link", "gone"];
     event.forensics =
         names.map(|name| Capture { path: Some(name.to_owned()), ..captured(name)[1].clone() }).to_vec();
-    let absolute = directory.join("pressure.txt").display().to_string();
-    event.forensics.push(Capture { path: Some(absolute), ..captured("")[0].clone() });
+    // Recorded before the data directory was moved.
+    let before = "elsewhere/events/8/pressure.txt".to_owned();
+    event.forensics.push(Capture { path: Some(before), ..captured("")[0].clone() });
     let contents = captures::read(&event, data.path());
     let whole = Content::Text { text: "some avg10=1.00\n".to_owned(), whole: true, size: 16 };
     assert_eq!((&contents[0], &contents[7]), (&whole, &whole));
@@ -346,7 +363,7 @@ fn captures_are_embedded_where_they_are_small_text_of_the_events_own_directory()
     for (at, told) in [
         (2, "3 bytes, not text"),
         (3, "on the plots"),
-        (4, "not in the event's"),
+        (4, "can't be read"),
         (5, "not in the event's"),
         (6, "can't be read"),
     ] {

@@ -32,6 +32,7 @@ use crate::config::Hook;
 use exec::Exec;
 use gate::{Gate, Pass};
 use stats::Counts;
+use webhook::Reading;
 
 /// How many run at once, all together.
 const AT_ONCE: usize = 4;
@@ -89,7 +90,7 @@ struct Job {
 struct Shared {
     context: Arc<HookContext>,
     slots: Semaphore,
-    /// Set when no further run may begin.
+    /// Set when nothing is to be tried once more.
     stop: watch::Sender<bool>,
 }
 
@@ -175,10 +176,10 @@ impl Hooks {
         }
     }
 
-    /// Ends: no further run begins, what waits is counted as dropped, what runs is given so long and killed then.
+    /// Ends: what runs and what waits is given so long, as the ends of states come just then; nothing is tried once
+    /// more. What runs then is killed, what waits is counted as dropped.
     pub async fn finish(mut self, limit: Duration) {
         self.shared.stop.send_replace(true);
-        self.shared.slots.close();
         self.entries.clear();
         let ended = async { while self.workers.join_next().await.is_some() {} };
         if timeout(limit, ended).await.is_err() {
@@ -187,17 +188,50 @@ impl Hooks {
     }
 }
 
+/// Looks at the files that hooks need, without running any. Lines about what works, and is not as it should be.
+///
+/// # Errors
+/// The first thing that is wrong, in a line.
+pub fn check(hooks: &[Hook], paths: &crate::config::Paths) -> Result<Vec<String>, String> {
+    let context = HookContext::new(paths);
+    let mut warnings = Vec::new();
+    for hook in hooks {
+        if let Some(file) = &hook.secret_file {
+            let found = webhook::check_key(file, &context);
+            let mode = found.map_err(|why| format!("hook {}: {why}", hook.name))?;
+            warnings.extend(mode.map(|mode| readable(hook, mode)));
+        }
+    }
+    Ok(warnings)
+}
+
+/// Others can read a hook's key.
+fn readable(hook: &Hook, mode: u32) -> String {
+    format!(
+        "hook {}: others can read its secret_file (mode {mode:o}): chmod 600 it, and change the secret",
+        hook.name
+    )
+}
+
 /// Runs a hook once, as it would be run in earnest, whatever it listens to.
 pub async fn run_once(hook: &Hook, context: HookContext, payload: &Payload) -> Done {
     let shared =
         Shared { context: Arc::new(context), slots: Semaphore::new(1), stop: watch::channel(false).0 };
-    run(hook, &shared, payload, &mut Exec::default()).await
+    run(hook, &shared, payload, &mut Exec::default(), &mut Reading::default()).await
 }
 
-async fn run(hook: &Hook, shared: &Shared, payload: &Payload, exec: &mut Exec) -> Done {
+async fn run(
+    hook: &Hook,
+    shared: &Shared,
+    payload: &Payload,
+    exec: &mut Exec,
+    reading: &mut Reading,
+) -> Done {
     let mut stop = shared.stop.subscribe();
     match &hook.webhook {
-        Some(url) => webhook::run(hook, url, &shared.context, payload, &shared.slots, &mut stop).await,
+        Some(url) => {
+            webhook::run(hook, url, &shared.context, payload, &shared.slots, &mut stop, reading).await
+        }
         None => match shared.slots.acquire().await {
             Ok(_slot) => exec.run(hook, &shared.context, payload).await,
             Err(_) => stopped(),
@@ -216,17 +250,12 @@ struct Worker {
 
 impl Worker {
     async fn work(mut self, shared: Arc<Shared>) {
-        let mut exec = Exec::default();
+        let (mut exec, mut reading) = (Exec::default(), Reading::default());
         while let Some(job) = self.jobs.recv().await {
             let (hook, payload) = (Arc::clone(&job.hook), Arc::clone(&job.payload));
             self.running = Some(job);
             let began = Instant::now();
-            // Ended means ended for webhooks too, which could wait for a slot only to learn that.
-            let done = if *shared.stop.borrow() {
-                stopped()
-            } else {
-                run(&hook, &shared, &payload, &mut exec).await
-            };
+            let done = run(&hook, &shared, &payload, &mut exec, &mut reading).await;
             self.running = None;
             self.counts.add(done.outcome);
             tell(&hook, &payload, &done, began.elapsed());

@@ -90,7 +90,7 @@ fn four_run_at_once_a_full_queue_drops_and_the_end_kills_and_counts_all() {
 }
 
 #[test]
-fn a_hook_does_one_thing_after_the_other_and_what_runs_at_the_end_is_given_its_time() {
+fn a_hook_does_one_thing_after_the_other_and_what_runs_or_waits_at_the_end_is_given_its_time() {
     on_a_runtime(async {
         let directory = tempfile::tempdir().unwrap();
         let (mut hooks, stats) = hooks(&[gated("a", directory.path())]);
@@ -104,8 +104,8 @@ fn a_hook_does_one_thing_after_the_other_and_what_runs_at_the_end_is_given_its_t
             std::fs::write(gate, "").unwrap();
         };
         tokio::join!(hooks.finish(Duration::from_secs(60)), open);
-        assert_eq!((count(&stats, "a", Outcome::Ok), count(&stats, "a", Outcome::Dropped)), (1, 1));
-        assert_eq!(started(directory.path(), "a").len(), 1, "the second never began");
+        // The gate is open: the second is quick, and had its time too.
+        assert_eq!((count(&stats, "a", Outcome::Ok), count(&stats, "a", Outcome::Dropped)), (2, 0));
     });
 }
 

@@ -7,12 +7,12 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -82,6 +82,21 @@ pub struct Desktop {
     program: PathBuf,
     /// The user whose desktop it is, where that is not the user who runs this.
     owner: Option<Owner>,
+    /// A helper is being started; while the disk has that wait, another would only wait as well.
+    starting: Arc<AtomicBool>,
+}
+
+/// A helper process; dropped before its end, it is killed with all that it started.
+struct Helper(Child);
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // While it is not reaped the number is its own.
+        if let Some(pid) = self.0.id().and_then(|pid| libc::pid_t::try_from(pid).ok()) {
+            // SAFETY: it takes numbers, and the group is that of our own child. The runtime reaps it.
+            unsafe { libc::killpg(pid, libc::SIGKILL) };
+        }
+    }
 }
 
 impl Desktop {
@@ -96,20 +111,30 @@ impl Desktop {
         } else {
             std::env::current_exe()?
         };
-        Ok(Self { program, owner })
+        Ok(Self { program, owner, starting: Arc::default() })
     }
 
     /// Shows a banner, or says within [`LIMIT`] why not.
     pub async fn show(&self, banner: &Banner) -> Outcome {
-        let mut child = match self.start() {
-            Ok(child) => child,
-            Err(error) => return Outcome::Failed(format!("the helper process can't start: {error}")),
-        };
-        let outcome = timeout(LIMIT, converse(&mut child, banner)).await;
-        if outcome.is_err() {
-            end(&mut child);
+        if self.starting.swap(true, Relaxed) {
+            return Outcome::Timeout;
         }
-        match outcome {
+        let (send, started) = oneshot::channel();
+        let desktop = self.clone();
+        // The disk may have it wait. Where nobody waits for it any more it is killed.
+        tokio::task::spawn_blocking(move || {
+            let helper = desktop.start().map(Helper);
+            desktop.starting.store(false, Relaxed);
+            drop(send.send(helper));
+        });
+        let shown = timeout(LIMIT, async {
+            match started.await {
+                Ok(Ok(mut helper)) => converse(&mut helper.0, banner).await,
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        });
+        match shown.await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => Outcome::Failed(format!("the helper process: {error}")),
             Err(_) => Outcome::Timeout,
@@ -124,8 +149,7 @@ impl Desktop {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
+            .process_group(0);
         if let Some(owner) = &self.owner {
             let runtime = format!("/run/user/{}", owner.uid);
             command
@@ -171,17 +195,6 @@ async fn some<R: tokio::io::AsyncRead + Unpin>(from: Option<R>) -> String {
     let text = String::from_utf8_lossy(&said);
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     printable(&lines.join("; "))
-}
-
-/// Ends a helper that hangs, with all that it started.
-fn end(child: &mut Child) {
-    // While it is not reaped the number is its own.
-    if let Some(pid) = child.id().and_then(|pid| libc::pid_t::try_from(pid).ok()) {
-        // SAFETY: it takes numbers, and the group is that of our own child.
-        unsafe { libc::killpg(pid, libc::SIGKILL) };
-    }
-    // The runtime reaps it.
-    let _ = child.start_kill();
 }
 
 /// Shows notifications one after the other.

@@ -15,11 +15,12 @@ const NAMED: usize = 5;
 const STATUS: [&str; 6] =
     ["PPid:", "VmRSS:", "VmSwap:", "Threads:", "voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"];
 
-/// Writes each blocked thread with what it waits for and its kernel stack.
-pub(super) fn write(proc: &Path, out: &mut dyn Write) -> io::Result<String> {
+/// Writes each blocked thread with what it waits for and its kernel stack. Not those of the
+/// daemon: it writes the ring just now.
+pub(super) fn write(proc: &Path, daemon: Option<u32>, out: &mut dyn Write) -> io::Result<String> {
     let mut named: Vec<String> = Vec::new();
     let (mut looked, mut blocked, mut refused) = (0, 0, false);
-    'all: for pid in numbers(proc)? {
+    'all: for pid in numbers(proc)?.into_iter().filter(|pid| Some(*pid) != daemon) {
         let tasks = proc.join(pid.to_string()).join("task");
         // One that has ended meanwhile is no longer blocked.
         for tid in numbers(&tasks).unwrap_or_default() {

@@ -23,17 +23,29 @@ pub const NAMES: [&str; 7] =
 /// A file of the kernel's is read up to so many bytes.
 const FILE: u64 = 1 << 20;
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct What<'a> {
+    /// One of [`NAMES`].
+    pub name: &'a str,
+    /// What the kernel logged from then on, µs on its own clock.
+    pub since_us: u64,
+    /// The daemon's process id: its own threads are left out of those that are blocked.
+    pub daemon: Option<u32>,
+}
+
 /// Writes what is asked for to `out`, a piece at a time, so that what was read before a read hangs is there. What is
 /// to be told of it besides, in a line; empty for nothing.
 ///
-/// `root` is `/` but in tests. `since_us`: what the kernel logged from then on, µs on its own clock.
+/// `root` is `/` but in tests.
 ///
 /// # Errors
 /// What can't be read, or written.
-pub fn write(name: &str, root: &Path, since_us: u64, out: &mut dyn Write) -> io::Result<String> {
+pub fn write(what: &What<'_>, root: &Path, out: &mut dyn Write) -> io::Result<String> {
+    let What { name, since_us, daemon } = *what;
     let proc = root.join("proc");
     match name {
-        "blocked" => blocked::write(&proc, out),
+        "blocked" => blocked::write(&proc, daemon, out),
         "pressure" => {
             let mut files: Vec<String> = fs::read_dir(proc.join("pressure"))?
                 .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -120,7 +132,7 @@ mod tests {
 
     fn written(name: &str, root: &Path) -> io::Result<(String, String)> {
         let mut out = Vec::new();
-        let said = write(name, root, 0, &mut out)?;
+        let said = write(&What { name, since_us: 0, daemon: Some(77) }, root, &mut out)?;
         Ok((String::from_utf8(out).unwrap(), said))
     }
 
@@ -172,6 +184,7 @@ mod tests {
             ("7/task/8/stack", "[<0>] io_schedule+0x46/0x70\n[<0>] wait_on_page+0x1/0x2\n"),
             ("7/task/8/status", "Name:\tworker\nVmRSS:\t 200 kB\nvoluntary_ctxt_switches:\t5\n"),
             ("9/task/9/stat", &stat(9, "calm", 'R')),
+            ("77/task/77/stat", &stat(77, "daemon", 'D')),
             ("self/task/1/stat", &stat(1, "not a number", 'D')),
         ]);
         let (text, said) = written("blocked", root.path()).unwrap();

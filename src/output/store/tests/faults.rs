@@ -26,6 +26,43 @@ fn what_a_locked_database_refuses_is_written_once_the_lock_is_gone() {
 }
 
 #[test]
+fn what_was_gathered_is_recorded_once_the_lock_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(directory.path());
+    let row = episode_row(1, 20);
+    bench.push(Write::Event(Box::new(row.clone())));
+    bench.settle();
+    let other = bench.other();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let capture = Capture { name: "ring".into(), outcome: "saved".into(), path: None, detail: None };
+    let mut answer = bench.gathered(1, row.incident, vec![capture]);
+    bench.step();
+    assert!(!bench.healthy() && !bench.queue.is_empty());
+    assert!(answer.try_recv().is_err());
+    other.execute_batch("COMMIT").unwrap();
+    bench.pass(1);
+    bench.settle();
+    assert_eq!(answer.try_recv(), Ok(()));
+    assert_eq!(bench.events()[0].forensics.len(), 1);
+}
+
+#[test]
+fn the_size_is_that_of_what_is_only_in_the_log_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(directory.path());
+    bench.settle();
+    for id in 1..=50 {
+        bench.push(Write::Event(Box::new(episode_row(id, 20))));
+    }
+    bench.settle();
+    bench.pass(31);
+    bench.settle();
+    let size = |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().len();
+    assert!(size("data.db-wal") > 0);
+    assert_eq!(bench.stats.size_bytes.load(Relaxed), size("data.db") + size("data.db-wal"));
+}
+
+#[test]
 fn attempts_come_further_and_further_apart_up_to_five_seconds() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("data.db")).unwrap();
@@ -172,4 +209,20 @@ fn shutdown_keeps_its_deadline_while_another_program_holds_the_file() {
         "something was left unwritten"
     );
     assert!(answer.blocking_recv().is_err(), "and whoever waits for it is told");
+}
+
+#[test]
+fn at_the_end_a_disk_that_did_not_take_it_is_tried_again_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(directory.path(), options(1, "boot-1")).unwrap();
+    let other = Connection::open(directory.path().join(FILE_NAME)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = store.announce(episode_row(1, 20)).unwrap();
+    // By now it waits for seconds until it tries again.
+    while store.stats().errors.load(Relaxed) < 6 {
+        std::thread::yield_now();
+    }
+    other.execute_batch("COMMIT").unwrap();
+    assert!(store.shutdown("stopped", std::time::Duration::from_millis(900)), "3.2 s would be too late");
+    assert_eq!(answer.blocking_recv(), Ok(1));
 }

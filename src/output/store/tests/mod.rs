@@ -85,7 +85,7 @@ impl Bench {
     }
 
     fn step(&mut self) {
-        self.writer.step(&mut self.queue, self.now);
+        self.writer.step(&mut self.queue, self.now, false);
     }
 
     fn pass(&mut self, seconds: i64) {

@@ -29,7 +29,7 @@ fn after_a_kill_an_open_episode_is_closed_where_it_was_last_seen() {
     let mut bench = Bench::with(directory.path(), options(T0 + 100 * SECOND, "boot-1"));
     bench.step();
     let recovered = bench.recovered();
-    assert_eq!((recovered.interrupted, recovered.outages.len(), recovered.next_event_id), (1, 0, 5));
+    assert_eq!((recovered.interrupted.len(), recovered.outages.len(), recovered.next_event_id), (1, 0, 5));
     let row = bench.events().remove(0).row;
     assert_eq!(row.interrupted, Some(Interruption::Restart));
     assert_eq!(row.ended_ns, Some(T0 + 20 * SECOND));

@@ -198,6 +198,29 @@ fn a_directory_of_no_event_goes_when_it_is_as_old_as_evidence_gets() {
 }
 
 #[test]
+fn what_a_link_leads_to_that_is_somebody_else_s_is_left_alone() {
+    // SAFETY: geteuid has no preconditions and can't fail.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("passed over: only root can give files away");
+        return;
+    }
+    let (directory, bench) = store(&[]);
+    std::os::unix::fs::chown(directory.path(), Some(4_321), None).unwrap();
+    // As a user could have root prune /run/user.
+    let victims = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(victims.path(), directory.path().join("events")).unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(31 * 86_400);
+    for (name, owner) in [("1234", 0), ("4321", 4_321)] {
+        let files = victims.path().join(name);
+        std::fs::create_dir(&files).unwrap();
+        std::os::unix::fs::chown(&files, Some(owner), None).unwrap();
+        std::fs::File::open(&files).unwrap().set_modified(long_ago).unwrap();
+    }
+    assert_eq!(prune(&bench, Retention::default()).directories, 1);
+    assert_eq!(names(victims.path()), ["1234"]);
+}
+
+#[test]
 fn the_size_is_seen_to_after_each_gathering() {
     let rows = [old(1, Kind::Pause, 60, 2), old(2, Kind::Pause, 60, 1)];
     let (directory, mut bench) =

@@ -136,7 +136,7 @@ fn of_duplicate_keys_the_first_counts_at_every_level() {
     assert_eq!(reading.metrics.gpu_power_mw, Some(3.0));
     assert_eq!(reading.metrics.ane_power_mw, None);
     assert_eq!(reading.metrics.cpu_ms_per_s, Some(5.0));
-    assert_eq!(named(&reading.top_cpu), [(1, "", 5.0)]);
+    assert_eq!(named(&reading.top_cpu), [(1, "?", 5.0)]);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn rows_that_are_written_alike_and_rows_that_are_not_are_read_alike() {
     ));
     assert_eq!(
         named(&reading.top_cpu),
-        [(5, "", 5.0), (4, "", 4.0), (3, "", 3.0), (2, "", 2.0), (1, "", 1.0)]
+        [(5, "?", 5.0), (4, "?", 4.0), (3, "?", 3.0), (2, "?", 2.0), (1, "?", 1.0)]
     );
     assert_eq!(reading.metrics.cpu_ms_per_s, Some(21.0));
 }

@@ -46,7 +46,7 @@ impl Render for Outside<'_> {
 /// The page.
 pub(in crate::cli::events) fn page(story: &Story, contents: &[Content], made: &Made) -> String {
     let event = &story.event;
-    let name = format!("{}, {}", capital(&event.kind_text()), event.length_text());
+    let name = format!("{}, {}", human::capital(&event.kind_text()), event.length_text());
     let began = human::local(event.row.started_ns, "%Y-%m-%d %H:%M", &made.zone);
     html! {
         (DOCTYPE)
@@ -84,11 +84,6 @@ fn policy() -> String {
     format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")
 }
 
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
 fn heading(story: &Story) -> Markup {
     let event = &story.event;
     let row = &event.row;
@@ -97,7 +92,7 @@ fn heading(story: &Story) -> Markup {
         header {
             p.kicker { "pause-monitor, event " (row.id) }
             h1 {
-                (capital(&event.kind_text())) " "
+                (human::capital(&event.kind_text())) " "
                 span.length { (event.length_text()) }
                 @if let Some(peak) = &row.peak {
                     span.badge.(tier) { (tier.to_uppercase()) " " (peak.stress.total()) }

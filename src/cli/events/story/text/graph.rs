@@ -50,7 +50,7 @@ pub(super) fn lines(story: &Story, telling: &Telling) -> Vec<Line<'static>> {
     }
     lines.push(Line::from(vec![
         Span::raw(" ".repeat(LABEL)),
-        Span::styled(scale(story, &still, count, telling), look.dim()),
+        Span::styled(scale(story, count, telling), look.dim()),
     ]));
     if story.scored().is_empty() {
         lines.push(Line::styled(format!("{}no factor scored", " ".repeat(LABEL)), look.dim()));
@@ -109,7 +109,7 @@ fn cells(
 }
 
 /// What stands where: the beginning, the gap with its length, the end.
-fn scale(story: &Story, still: &[bool], count: usize, telling: &Telling) -> String {
+fn scale(story: &Story, count: usize, telling: &Telling) -> String {
     let look = telling.look;
     let (axis, row) = (&story.axis, &story.event.row);
     let clock = |ns: i64| human::local(ns, "%H:%M:%S", &telling.zone);
@@ -124,7 +124,9 @@ fn scale(story: &Story, still: &[bool], count: usize, telling: &Telling) -> Stri
     };
     if story.is_gap() {
         let name = row.verdict.map_or("gap", |verdict| verdict.as_str());
-        let at = still.iter().position(|still| *still).unwrap_or(0);
+        // Where this one is: an earlier gap may be on the graph, too.
+        let own = axis.part(row.started_ns, story.end_ns());
+        let at = own.map_or(0, |(from, _)| ((from * count as f64).round() as usize).min(count - 1));
         let cut = if axis.shortened { " (drawn shorter)" } else { "" };
         write(at, &format!("{} {name}{cut}", look.pick("↑", "^")));
         let before = human::duration(row.started_ns.saturating_sub(axis.start_ns()) as f64 / 1e9);

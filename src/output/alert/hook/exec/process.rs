@@ -40,19 +40,21 @@ pub(super) fn start(
 ) -> Result<Process, NotStarted> {
     let (name, arguments) =
         command.split_first().ok_or_else(|| NotStarted::Failed("there is no command".to_owned()))?;
-    let program = find::program(name).map_err(NotStarted::Failed)?;
+    let trust = Trust { owner: 0 };
+    // What a script calls is looked for by the shell: as root only where nobody else can put something.
+    let path = if context.as_root { trust.path(PATH) } else { PATH.to_owned() };
+    let program = find::program(name, &path).map_err(NotStarted::Failed)?;
     if context.as_root {
-        let trust = Trust { owner: 0 };
         let refuse = |why| {
             NotStarted::Refused(format!(
                 "it would run as root, but {why}: make it root's, writable by nobody else, or run the daemon as yourself"
             ))
         };
-        trust.command(&program, arguments).map_err(refuse)?;
+        trust.command(&program, arguments, &path).map_err(refuse)?;
         // Who can write the configuration can have anything run.
         trust.file(&context.config_file).map_err(refuse)?;
     }
-    spawn(&program, arguments, variables, context)
+    spawn(&program, arguments, variables, &path, context)
         .map_err(|error| NotStarted::Failed(format!("{} can't be run: {error}", program.display())))
 }
 
@@ -60,6 +62,7 @@ fn spawn(
     program: &Path,
     arguments: &[String],
     variables: &[(&'static str, String)],
+    path: &str,
     context: &HookContext,
 ) -> io::Result<Process> {
     let (their_input, input) = io::pipe()?;
@@ -69,7 +72,7 @@ fn spawn(
         .args(arguments)
         .env_clear()
         .envs(context.variables.iter().map(|(name, value)| (name, value)))
-        .env("PATH", PATH)
+        .env("PATH", path)
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
         .stdin(their_input)
@@ -109,7 +112,8 @@ unsafe fn close_on_exec() {
         libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
     #[cfg(not(target_os = "linux"))]
-    for descriptor in 3..1_024 {
+    // As many as the daemon asks for at its start.
+    for descriptor in 3..4_096 {
         // SAFETY: fcntl takes numbers; one that is not open is refused.
         unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
     }

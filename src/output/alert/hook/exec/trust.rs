@@ -24,8 +24,8 @@ pub(super) struct Trust {
 impl Trust {
     /// Says why others could change what is run: the program, its interpreter, files among its arguments (`sh FILE`
     /// runs that file), and every directory and link on the way.
-    pub(super) fn command(self, program: &Path, arguments: &[String]) -> Result<(), String> {
-        self.program(program, INTERPRETERS)?;
+    pub(super) fn command(self, program: &Path, arguments: &[String], path: &str) -> Result<(), String> {
+        self.program(program, path, INTERPRETERS)?;
         for argument in arguments.iter().map(Path::new) {
             if argument.is_absolute() && argument.is_file() {
                 self.file(argument)?;
@@ -34,7 +34,17 @@ impl Trust {
         Ok(())
     }
 
-    fn program(self, program: &Path, depth: usize) -> Result<(), String> {
+    /// The directories of a PATH in which only those can put programs who are trusted.
+    pub(super) fn path(self, path: &str) -> String {
+        let is_safe = |directory: &&str| {
+            // One that is not there could be made by whoever can write what is above it.
+            let mut there = Path::new(directory).ancestors().filter(|one| one.symlink_metadata().is_ok());
+            there.next().is_some_and(|one| self.file(one).is_ok())
+        };
+        path.split(':').filter(is_safe).collect::<Vec<_>>().join(":")
+    }
+
+    fn program(self, program: &Path, path: &str, depth: usize) -> Result<(), String> {
         let program = self.file(program)?;
         let mut line = Vec::new();
         let read = File::open(&program).and_then(|file| file.take(FIRST_LINE).read_to_end(&mut line));
@@ -47,13 +57,13 @@ impl Trust {
         if depth == 0 {
             return Err(format!("{} has interpreters of interpreters", shown(&program)));
         }
-        self.program(interpreter, depth - 1)?;
+        self.program(interpreter, path, depth - 1)?;
         // `env NAME` looks for another one.
         let named = words.iter().skip(1).find(|word| !word.as_bytes().starts_with(b"-"));
         if let Some(named) = named.filter(|_| interpreter.file_name().is_some_and(|name| name == "env"))
-            && let Some(found) = named.to_str().and_then(|name| find::program(name).ok())
+            && let Some(found) = named.to_str().and_then(|name| find::program(name, path).ok())
         {
-            self.program(&found, depth - 1)?;
+            self.program(&found, path, depth - 1)?;
         }
         Ok(())
     }
@@ -125,6 +135,7 @@ fn shown(path: &Path) -> String {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use super::super::super::context::PATH;
     use super::*;
 
     /// Us: tests may be run as anybody.
@@ -154,7 +165,7 @@ mod tests {
         let real = file.canonicalize().unwrap();
         for path in [&file, &scratch.path().join("link"), &around] {
             assert_eq!(ours().file(path).unwrap(), real);
-            ours().command(path, &[]).unwrap();
+            ours().command(path, &[], PATH).unwrap();
         }
     }
 
@@ -164,7 +175,8 @@ mod tests {
         let directory = scratch.path().join("shared");
         std::fs::create_dir(&directory).unwrap();
         let inner = script(&directory, "hook", "#!/bin/sh\n");
-        let refused = |program: &Path, arguments: &[String]| ours().command(program, arguments).unwrap_err();
+        let refused =
+            |program: &Path, arguments: &[String]| ours().command(program, arguments, PATH).unwrap_err();
 
         set_mode(&inner, 0o775);
         assert!(refused(&inner, &[]).contains("hook can be written by others (mode 775)"));
@@ -173,7 +185,7 @@ mod tests {
         assert!(refused(&inner, &[]).contains("shared can be written by others"));
         // With the sticky bit nobody can put something else in its place.
         set_mode(&directory, 0o1777);
-        ours().command(&inner, &[]).unwrap();
+        ours().command(&inner, &[], PATH).unwrap();
         set_mode(&directory, 0o755);
 
         set_mode(&inner, 0o757);
@@ -198,6 +210,18 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let file = script(scratch.path(), "hook", "#!/bin/sh\n");
         std::os::unix::fs::chown(&file, Some(4_321), None).unwrap();
-        assert!(ours().command(&file, &[]).unwrap_err().contains("hook belongs to user 4321"));
+        assert!(ours().command(&file, &[], PATH).unwrap_err().contains("hook belongs to user 4321"));
+    }
+
+    #[test]
+    fn a_directory_in_which_others_can_put_programs_is_left_out_of_the_path() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (shared, own) = (scratch.path().join("shared"), scratch.path().join("own"));
+        for directory in [&shared, &own] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        set_mode(&shared, 0o775);
+        let path = format!("{0}:{0}/bin:/nowhere:{1}", shared.display(), own.display());
+        assert_eq!(ours().path(&path), format!("/nowhere:{}", own.display()));
     }
 }

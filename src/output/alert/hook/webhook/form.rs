@@ -22,7 +22,9 @@ pub(super) fn form(
     let mut headers = HeaderMap::new();
     let body = match format {
         WebhookFormat::Json => serde_json::to_vec(payload)?,
-        WebhookFormat::Slack => serde_json::to_vec(&json!({ "text": escaped(&payload.summary) }))?,
+        WebhookFormat::Slack => {
+            serde_json::to_vec(&json!({ "text": crate::human::without_markup(&payload.summary) }))?
+        }
         WebhookFormat::Ntfy => {
             let (priority, emoji) = urgency(payload);
             headers.insert(PRIORITY, HeaderValue::from_static(priority));
@@ -39,11 +41,6 @@ pub(super) fn form(
     let kind = if format == WebhookFormat::Ntfy { "text/plain; charset=utf-8" } else { "application/json" };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok((body.into(), headers))
-}
-
-/// The three characters that mean something to Slack: a process may be called `<!channel>`.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn title(payload: &Payload) -> String {

@@ -4,6 +4,7 @@ mod form;
 mod sign;
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +12,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::super::super::backoff::{Backoff, chance};
 use super::super::super::client::{self, Client, USER_AGENT, chain, line, retry_after};
 use super::super::payload::Payload;
-use super::{Done, HookContext, Outcome, stopped};
+use super::{Done, HookContext, Outcome, readable, stopped};
 use crate::clock;
 use crate::config::{Hook, WebhookUrl};
-use crate::output::store::random_incident;
+use crate::output::store::{hex, random_incident};
 use sign::Key;
 
 /// What a server asks to be left alone for is honoured up to this.
@@ -31,6 +33,10 @@ const WORDS: Duration = Duration::from_secs(1);
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// A key that is being read. While the disk has that wait, another look would only wait as well.
+#[derive(Debug, Default)]
+pub(super) struct Reading(Option<JoinHandle<sign::Looked>>);
 
 /// What came of one request.
 enum Tried {
@@ -48,6 +54,11 @@ struct Message {
     key: Option<Key>,
 }
 
+/// Whether there is a key in that file that can be used, with the file's mode where others can read it; why not.
+pub(super) fn check_key(file: &Path, context: &HookContext) -> Result<Option<u32>, String> {
+    sign::read(file, context).map(|(_, mode)| mode)
+}
+
 /// Sends the payload, and sends it again where that may help. Only while a request is under way it holds one of `slots`.
 pub(super) async fn run(
     hook: &Hook,
@@ -56,8 +67,9 @@ pub(super) async fn run(
     payload: &Payload,
     slots: &Semaphore,
     stop: &mut watch::Receiver<bool>,
+    reading: &mut Reading,
 ) -> Done {
-    let (message, client) = match prepare(hook, url, context, payload).await {
+    let (message, client) = match prepare(hook, url, context, payload, reading).await {
         Ok(prepared) => prepared,
         Err(why) => return Done::new(Outcome::Failed, &why),
     };
@@ -93,19 +105,21 @@ async fn prepare(
     url: &WebhookUrl,
     context: &Arc<HookContext>,
     payload: &Payload,
+    reading: &mut Reading,
 ) -> Result<(Message, Client), String> {
     let key = match hook.secret_file.clone() {
         None => None,
         Some(file) => {
-            let context = Arc::clone(context);
-            let read = tokio::task::spawn_blocking(move || sign::read(&file, &context));
             let late = "hooks.secret_file: the disk does not answer";
+            if reading.0.as_ref().is_some_and(|read| !read.is_finished()) {
+                return Err(late.to_owned());
+            }
+            let context = Arc::clone(context);
+            let read = reading.0.insert(tokio::task::spawn_blocking(move || sign::read(&file, &context)));
             let (key, mode) = timeout(hook.timeout, read).await.map_err(|_| late)?.map_err(|_| late)??;
+            reading.0 = None;
             if let Some(mode) = mode {
-                tracing::warn!(
-                    "hook {}: others can read its secret_file (mode {mode:o}): chmod 600 it, and change the secret",
-                    hook.name
-                );
+                tracing::warn!("{}", readable(hook, mode));
             }
             Some(key)
         }
@@ -119,8 +133,7 @@ async fn prepare(
     // In the clear nobody is trusted, and the web's authorities are not even unpacked.
     let tls = if url.is_tls() { client::trusting_the_web() } else { client::trusting_nobody() };
     let client = client::http1(tls.map_err(|error| error.to_string())?);
-    let id: String = random_incident().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((Message { id: format!("msg_{id}"), headers, body, key }, client))
+    Ok((Message { id: format!("msg_{}", hex(random_incident())), headers, body, key }, client))
 }
 
 async fn send(client: &Client, uri: &Uri, message: &Message, limit: Duration) -> Tried {

@@ -20,6 +20,9 @@ const MOST: u64 = 4_096;
 #[derive(Debug)]
 pub(super) struct Key(hmac::Key);
 
+/// A key, with its file's mode where others can read it too; or why there is none.
+pub(super) type Looked = Result<(Key, Option<u32>), String>;
+
 impl Key {
     /// The key that a text says: `whsec_` and base64, or the text itself.
     fn of(text: &str) -> Result<Self, &'static str> {
@@ -43,7 +46,7 @@ impl Key {
 }
 
 /// Reads a key's file, and tells by the mode whether others can read it as well. The disk may have it wait.
-pub(super) fn read(file: &Path, context: &HookContext) -> Result<(Key, Option<u32>), String> {
+pub(super) fn read(file: &Path, context: &HookContext) -> Looked {
     let fail = |why: &str| format!("hooks.secret_file: {}: {why}", file.display());
     let mut options = OpenOptions::new();
     // A pipe without a writer must not hold it up.
