@@ -221,7 +221,12 @@ impl Stage {
         })?;
         self.show("The event:", &["events"])?;
         self.show("Its story:", &["events", "show", &event.to_string()])?;
-        output::print(|out| writeln!(out, "\nTo watch this machine now: pause-monitor daemon"))
+        output::print(|out| {
+            writeln!(
+                out,
+                "\nTo watch this machine from now on: pause-monitor install; just for now: pause-monitor daemon"
+            )
+        })
     }
 
     /// Runs a command on the private directory, and shows it as the user would type it.

@@ -11,15 +11,18 @@ use std::time::{Duration, Instant};
 
 use super::run::{self, AT_ONCE, POWERMETRICS, SHELL, SUDO, TAILSPIN, VISUDO};
 use super::{ServiceError, Who};
-use crate::output::forensics::TAILSPIN_FILE;
+use crate::output::forensics::{self, TAILSPIN_FILE};
 use crate::source::powermetrics::{News, Powermetrics};
 
 /// The file. sudo reads no file with a dot in its name.
 pub const FILE: &str = "/etc/sudoers.d/pause-monitor";
 /// Where root's capture goes: the directory is root's (0755), so that nobody can put a link in the file's place.
 pub const TAILSPIN_DIRECTORY: &str = "/var/db/pause-monitor";
-/// Saves what the kernel traced in the last 20 s, without looking symbols up. Run as `/usr/bin/sudo -n` and this.
-pub const TAILSPIN_SAVE: [&str; 6] = [TAILSPIN, "save", "-l", "20", "-n", TAILSPIN_FILE];
+/// Saves what the kernel traced. Run as `/usr/bin/sudo -n` and this.
+pub const TAILSPIN_SAVE: [&str; 6] = {
+    let [save, seconds, twenty, no_symbols] = forensics::TAILSPIN_SAVE;
+    [TAILSPIN, save, seconds, twenty, no_symbols, TAILSPIN_FILE]
+};
 /// Removes it once it was copied: it is large, and holds what others did. Run as `/usr/bin/sudo -n` and this.
 pub const TAILSPIN_REMOVE: [&str; 3] = ["/bin/rm", "-f", TAILSPIN_FILE];
 /// The search path that these commands get as root; without it sudo would hand the user's on, as it does on a Mac.

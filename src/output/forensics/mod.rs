@@ -30,7 +30,7 @@ use crate::config::Paths;
 use crate::event::{EventId, Gap};
 use crate::sample::Sample;
 
-pub use plan::{Programs, TAILSPIN_FILE};
+pub use plan::{Programs, TAILSPIN_FILE, TAILSPIN_SAVE};
 
 /// Pauses that wait for the worker at most, each with its ring of about a megabyte.
 const WAITING: usize = 8;

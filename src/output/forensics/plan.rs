@@ -13,6 +13,10 @@ use crate::sample::printable;
 /// Where `tailspin` saves to: one fixed path in a directory of root's, so that sudo can be told to permit just that.
 pub const TAILSPIN_FILE: &str = "/var/db/pause-monitor/pause.tailspin";
 
+/// What `tailspin` is given before that path: the 20 s that the kernel keeps, symbols not looked up. sudo is told to permit
+/// it word for word.
+pub const TAILSPIN_SAVE: [&str; 4] = ["save", "-l", "20", "-n"];
+
 /// What there is to do where sudo does not permit it.
 const PERMIT: &str = "`pause-monitor install --forensics` permits it";
 
@@ -145,8 +149,7 @@ pub(super) fn capture(name: Name, programs: &Programs, at: Moment<'_>) -> Result
             let file = programs.tailspin_file.to_string_lossy();
             Capture {
                 ways: vec![vec![
-                    // The 20 s that the kernel keeps. Word for word what sudo is told to permit.
-                    programs.as_root(&programs.tailspin, &["save", "-l", "20", "-n", &file]),
+                    programs.as_root(&programs.tailspin, &[&TAILSPIN_SAVE[..], &[&file]].concat()),
                     argv(&programs.cat, &[&file]),
                 ]],
                 // It is large, and holds what others did.
@@ -171,7 +174,7 @@ pub(super) fn capture(name: Name, programs: &Programs, at: Moment<'_>) -> Result
             one(argv(&programs.log, &arguments), 60, 32 * MB)
         }
         Name::Spindump => {
-            // A report of 1 s, to standard output. Word for word what sudo is told to permit.
+            // A report of 1 s, to standard output.
             let arguments = ["-notarget", "1", "10", "-noFile", "-stdout"];
             one(programs.as_root(&programs.spindump, &arguments), 90, 64 * MB)
         }
