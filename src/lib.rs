@@ -12,6 +12,7 @@
 //!
 //! Arrows point one way: cli → {tui, service} → daemon → {source, engine, output} → {sample, event, wire, clock, config}.
 
+mod child;
 pub mod cli;
 pub mod client;
 pub mod clock;

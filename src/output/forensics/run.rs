@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::child;
+
 /// How often the rest of the worker has its turn while a process runs.
 const TICK_MS: libc::c_int = 100;
 /// How long an ended process's pipes are read on where somebody it started holds them open.
@@ -114,7 +116,7 @@ impl Process {
             {
                 stderr = None;
             }
-            if self.has_ended() {
+            if child::has_ended(&self.child) {
                 let since = *gone.get_or_insert_with(Instant::now);
                 if (stdout.is_none() && stderr.is_none()) || since.elapsed() >= DRAIN {
                     break None;
@@ -140,21 +142,9 @@ impl Process {
         Ended { end, said: String::from_utf8_lossy(&said).into_owned(), left }
     }
 
-    /// Whether it has ended; it is left unreaped, so that its number stays its own.
-    fn has_ended(&self) -> bool {
-        // SAFETY: siginfo_t is plain data for which zeros are valid.
-        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let how = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
-        // SAFETY: `info` is a valid siginfo_t for the call to fill.
-        let result = unsafe { libc::waitid(libc::P_PID, self.child.id(), &raw mut info, how) };
-        // SAFETY: the call has filled it, or left the zeros.
-        result == 0 && unsafe { info.si_pid() } != 0
-    }
-
     /// Kills what is left of its group, and reaps it where it ends.
     fn end(mut self) -> (Option<ExitStatus>, Option<Child>) {
-        // SAFETY: kill takes two numbers. The process leads its group and is not reaped: the number is its own.
-        unsafe { libc::kill(-self.child.id().cast_signed(), libc::SIGKILL) };
+        child::kill_group(&self.child);
         let begin = Instant::now();
         loop {
             match self.child.try_wait() {

@@ -10,6 +10,7 @@ use std::thread;
 use super::super::context::{HookContext, PATH, RunAs};
 use super::find;
 use super::trust::Trust;
+use crate::child;
 
 /// Why there is no process.
 #[derive(Debug, PartialEq, Eq)]
@@ -122,21 +123,13 @@ unsafe fn close_on_exec() {
 impl Process {
     /// Whether it has ended. It is not reaped by this, so its number stays its own.
     pub(super) fn has_ended(&self) -> bool {
-        // SAFETY: all zeros is a valid siginfo_t.
-        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-        // SAFETY: `info` is valid for the call.
-        let result = unsafe { libc::waitid(libc::P_PID, self.child.id(), &raw mut info, flags) };
-        // SAFETY: waitid has filled it, or left it all zeros.
-        result == 0 && unsafe { info.si_pid() } != 0
+        child::has_ended(&self.child)
     }
 
     /// Kills it and all that it started, but for what went into a session of its own.
     pub(super) fn kill_group(&self) {
         if !self.reaped {
-            // SAFETY: kill takes two numbers. The child leads a session and is not reaped: its group's number is its
-            // own and nobody else's.
-            unsafe { libc::kill(-self.child.id().cast_signed(), libc::SIGKILL) };
+            child::kill_group(&self.child);
         }
     }
 
