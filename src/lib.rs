@@ -24,6 +24,7 @@ pub mod factor;
 pub mod heartbeat;
 pub mod human;
 pub mod output;
+pub mod privileges;
 pub mod redact;
 pub mod sample;
 pub mod service;

@@ -95,7 +95,7 @@ fn check(context: &Context, file: Option<&Path>) -> anyhow::Result<()> {
     }
     let loaded = config::load(&context, &Overrides::default())?;
     http::check(&loaded.config.http)?;
-    let warnings = alert::check_hooks(&loaded.config.hooks, &context);
+    let warnings = alert::check_hooks(&loaded.config.hooks);
     super::hooks::warn(&warnings.map_err(|why| Failure::new(Exit::Usage, why))?);
     let name = printable(&context.config_file.to_string_lossy());
     let finding =
@@ -107,11 +107,11 @@ fn init(context: &Context, force: bool) -> anyhow::Result<()> {
     let file = &context.config_file;
     let name = printable(&file.to_string_lossy());
     if let Some(dir) = file.parent() {
-        context.create_dir(dir)?;
+        config::create_dir(dir)?;
     }
     // Under sudo the file is for the invoking user, whose powermetrics goes through sudo.
     let text = show::template(context.root && context.owner.is_none());
-    match place(context, file, text.as_bytes(), force) {
+    match place(file, text.as_bytes(), force) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !force => Err(Failure::new(
             Exit::Failed,
             format!("{name} exists: edit it, or replace it with `config init --force`"),
@@ -125,11 +125,11 @@ fn init(context: &Context, force: bool) -> anyhow::Result<()> {
 }
 
 /// Writes a file for its owner alone: all of it or nothing. One that exists is replaced only with `replace`.
-fn place(context: &Context, file: &Path, content: &[u8], replace: bool) -> io::Result<()> {
+fn place(file: &Path, content: &[u8], replace: bool) -> io::Result<()> {
     let mut draft = file.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = Path::new(&draft);
-    let written = write_draft(context, draft, content).and_then(|()| {
+    let written = write_draft(draft, content).and_then(|()| {
         // A link, unlike a rename, refuses to replace what is there.
         if replace { std::fs::rename(draft, file) } else { std::fs::hard_link(draft, file) }
     });
@@ -140,7 +140,7 @@ fn place(context: &Context, file: &Path, content: &[u8], replace: bool) -> io::R
     written
 }
 
-fn write_draft(context: &Context, draft: &Path, content: &[u8]) -> io::Result<()> {
+fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
     // Left over by a process of the same number that was killed; whoever made it, it is not opened.
     match std::fs::remove_file(draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -148,6 +148,5 @@ fn write_draft(context: &Context, draft: &Path, content: &[u8]) -> io::Result<()
     }
     let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     opened.write_all(content)?;
-    opened.sync_all()?;
-    context.own(draft)
+    opened.sync_all()
 }

@@ -1,14 +1,15 @@
 //! `pause-monitor daemon`: watches, until it is told to stop.
 
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use std::path::PathBuf;
-
 use super::{Context, Exit, Failure, tell};
-use crate::config::{self, Overrides};
+use crate::config::{self, Overrides, SourceKind};
 use crate::daemon::lock::LockError;
-use crate::daemon::{self, DaemonError, Run, logging, privileges};
+use crate::daemon::{self, DaemonError, Run, logging};
 use crate::output::http::HttpError;
+use crate::privileges;
 use crate::source::replay::Speed;
 
 /// Watch this machine, and record every pause
@@ -59,17 +60,29 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
 enum Ended {
     /// It did not start, and another start would not mend it.
     Refused(anyhow::Error),
-    /// It failed under way: a crash, as a panic is.
+    /// It failed under way, or the next start may do better: a crash, as a panic is.
     Failed(anyhow::Error),
 }
 
 fn watch(args: &Args, context: &Context) -> Result<(), Ended> {
     let refused = |error: anyhow::Error| Ended::Refused(error);
+    let can_not = |error: io::Error| {
+        Ended::Failed(Failure::new(Exit::Failed, format!("can't give up what was root's: {error}")).into())
+    };
     // Before anything is said: what is wrong with the configuration is to be in it too.
-    let file = args.log_file.as_ref().map(|file| logging::LogFile::open(file, context)).transpose();
-    let file = file.map_err(|error| refused(error.into()))?;
+    let file = args.log_file.as_ref().map(|file| logging::LogFile::open(file)).transpose();
+    let file = file.map_err(|error| Ended::Failed(error.into()))?;
     let loaded = config::load(context, &args.overrides).map_err(|error| refused(error.into()))?;
-    let paths = privileges::give_up(&loaded.config.source, context).map_err(|error| refused(error.into()))?;
+    let mut paths = context.clone();
+    if context.owner.is_some() {
+        // Root can be had back for powermetrics alone.
+        match &loaded.config.source {
+            SourceKind::Powermetrics => Ok(()),
+            source => privileges::stay(*source == SourceKind::Linux),
+        }
+        .map_err(can_not)?;
+        paths.root = false;
+    }
     let (log, log_dropped) = logging::start(&loaded.config.log, file);
     let run = Run {
         paths,
@@ -94,9 +107,10 @@ fn watch(args: &Args, context: &Context) -> Result<(), Ended> {
             | DaemonError::System(..)
             | DaemonError::Failed(_) => Exit::Failed,
         };
-        let failed = matches!(error, DaemonError::Failed(_));
+        // What else can go wrong at a start may be gone at the next: memory, a thread, a port, the disk.
+        let refused = matches!(exit, Exit::AlreadyRunning | Exit::Source | Exit::Usage);
         let error = Failure::new(exit, chain(&error)).into();
-        if failed { Ended::Failed(error) } else { Ended::Refused(error) }
+        if refused { Ended::Refused(error) } else { Ended::Failed(error) }
     })
 }
 

@@ -9,6 +9,7 @@ use super::install::failure;
 use super::{Context, Exit, output};
 use crate::config::{self, Config, Overrides};
 use crate::service::doctor::{Doctor, Finding, Outcome};
+use crate::service::plan::Service;
 use crate::service::systemd::Unit;
 use crate::service::{Platform, Who};
 
@@ -42,10 +43,13 @@ struct Report<'a> {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let platform = args.platform.unwrap_or(Platform::this());
     let who = Who::of_process(context).map_err(failure)?;
-    // The system's service has places of its own.
-    let system =
-        platform == Platform::Linux && context.root && context.owner.is_none() && Unit::system_is_installed();
-    let paths = if system { Unit::system_paths(context) } else { context.clone() };
+    // The service's places: its own, or those that it was installed with.
+    let system = platform == Platform::Linux && Unit::is_the_systems(context);
+    let paths = if system || platform == Platform::Macos || !context.root {
+        Service::installed_paths(platform, &who, context)
+    } else {
+        context.clone()
+    };
     // What the service runs with: an ordinary user's.
     let loaded = config::load(&Context { root: false, ..paths.clone() }, &Overrides::default());
     let (config, wrong) = match loaded {

@@ -70,7 +70,7 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
         Some(Command::Test { name, event, resolved, json }) => {
             let hook = find(&hooks, name)?;
             let payload = payload(hook, *event, *resolved)?;
-            warn(&check(std::slice::from_ref(hook), context).unwrap_or_default());
+            warn(&check(std::slice::from_ref(hook)).unwrap_or_default());
             test(hook, &payload, HookContext::new(context), *json)
         }
     }

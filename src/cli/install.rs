@@ -1,6 +1,7 @@
 //! `pause-monitor install`: the service, and the permission that it needs.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,10 @@ use super::{Context, Exit, Failure, output};
 use crate::client::Connection;
 use crate::config::{self, Overrides};
 use crate::sample::Sample;
+use crate::service::launchd::Job;
 use crate::service::plan::{Install, Service};
+use crate::service::sudoers::captures_are_permitted;
+use crate::service::systemd::SYSTEM_DATA;
 use crate::service::{Platform, ServiceError, Who};
 use crate::wire::{Message, SampleLine};
 
@@ -32,9 +36,19 @@ pub struct Args {
     /// The system, if not this one
     #[arg(long, value_enum, value_name = "SYSTEM")]
     platform: Option<Platform>,
-    /// Permit captures by tailspin as well (macOS)
+    /// Permit captures by tailspin as well (macOS only); once permitted they stay so
     #[arg(long)]
     forensics: bool,
+    /// Permit captures no more
+    #[arg(long, conflicts_with = "forensics")]
+    no_forensics: bool,
+}
+
+impl Args {
+    /// Whether this is about the system's service, where root runs it.
+    pub(super) fn is_the_systems(&self) -> bool {
+        self.platform.unwrap_or(Platform::this()) == Platform::Linux
+    }
 }
 
 /// How long a daemon that was started is given until it delivers.
@@ -55,11 +69,14 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         )
         .into());
     }
-    // The service is an ordinary user's, whoever installs it.
-    let config = config::load(&Context { root: false, ..context.clone() }, &Overrides::default())?.config;
     // Shown as an ordinary user would see it.
     let paths = Context { root: context.root && !root_alone, ..context.clone() };
-    let install = Install::new(platform, &who, &paths, &config, args.forensics).map_err(failure)?;
+    let paths = if args.is_the_systems() { paths } else { Service::installed_paths(platform, &who, &paths) };
+    // What it runs with is an ordinary user's, whoever installs it.
+    let config = config::load(&Context { root: false, ..paths.clone() }, &Overrides::default())?.config;
+    let captures =
+        args.forensics || (!args.no_forensics && !args.is_the_systems() && captures_are_permitted());
+    let install = Install::new(platform, &who, &paths, &config, captures).map_err(failure)?;
     if args.dry_run {
         output::print(|out| install.show(out))?;
         return Ok(Exit::Done.into());
@@ -70,17 +87,31 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     if platform == Platform::Macos && install.rules.is_some() {
         let _ = writeln!(
             out,
-            "powermetrics samples every {interval} ms, at 15 to 20 % of a core for 100 ms: [powermetrics] interval makes it less"
+            "powermetrics samples every {interval} ms; every 100 ms costs 15 to 20 % of a core, a longer [powermetrics] interval less"
         );
     }
+    let system = matches!(&install.service, Service::Unit(unit) if unit.system);
+    let (doctor, tui) = if system {
+        ("sudo pause-monitor doctor", format!("sudo pause-monitor tui --data-dir {SYSTEM_DATA}"))
+    } else {
+        ("pause-monitor doctor", "pause-monitor tui".to_owned())
+    };
     let verdict = match deliver(&install) {
         Some(sample) if sample.degraded => {
-            "It runs, but knows load, memory and lateness only: pause-monitor doctor says why"
+            format!("It runs, but knows load, memory and lateness only: {doctor} says why")
         }
-        Some(_) => "It watches. pause-monitor doctor checks all of it; pause-monitor tui shows it",
-        None => "It has not delivered yet: pause-monitor doctor says why",
+        Some(_) => format!("It watches. {doctor} checks all of it; {tui} shows it"),
+        None => format!("It has not delivered yet: {doctor} says why"),
     };
     let _ = writeln!(out, "{verdict}");
+    if let (Service::Unit(_), false, Some(name)) = (&install.service, system, &who.name)
+        && !Path::new("/var/lib/systemd/linger").join(name).exists()
+    {
+        let _ = writeln!(
+            out,
+            "It ends when you log out: `loginctl enable-linger` has it go on, and start with the machine"
+        );
+    }
     Ok(Exit::Done.into())
 }
 
@@ -105,7 +136,7 @@ fn deliver(install: &Install) -> Option<Sample> {
         }
         // A job that is to start at the next login does not deliver now.
         if let Service::Agent(agent) = &install.service
-            && agent.is_loaded() == Some(false)
+            && agent.job() == Job::None
         {
             return last;
         }

@@ -34,6 +34,9 @@ use clap::{Parser, Subcommand};
 pub use crate::config::Paths as Context;
 pub use exit::{Exit, Failure};
 
+use crate::privileges;
+use crate::service::systemd::Unit;
+
 const ABOUT: &str = "\
 Records every pause of this machine, and says whose fault it was.
 
@@ -126,8 +129,41 @@ enum Command {
     Completions(completions::Args),
 }
 
+/// Under sudo: as whom a command is carried out, before anything is opened.
+fn privileges(context: Context, command: &Command) -> Result<Context, Failure> {
+    let Some(owner) = context.owner else {
+        let failed =
+            |error| Failure::new(Exit::Failed, format!("can't put capabilities out of force: {error}"));
+        privileges::lower().map_err(failed)?;
+        return Ok(context);
+    };
+    let own = match command {
+        Command::Install(args) => args.is_the_systems(),
+        Command::Uninstall(args) => args.is_the_systems(),
+        Command::Doctor(_) => Unit::is_the_systems(&context),
+        _ => Unit::are_the_systems(&context),
+    };
+    if own {
+        return Ok(Context { owner: None, ..context });
+    }
+    let failed = |error| {
+        let told = format!(
+            "can't give up root for user {}: {error}: run this as that user, without sudo",
+            owner.uid
+        );
+        Failure::new(Exit::Failed, told)
+    };
+    privileges::act_as(owner).map_err(failed)?;
+    if matches!(command, Command::Daemon(_)) {
+        // It knows its source later.
+        return Ok(context);
+    }
+    privileges::stay(false).map_err(failed)?;
+    Ok(Context { root: false, ..context })
+}
+
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let context = Context::of_process(cli.config, cli.data_dir)?;
+    let context = privileges(Context::of_process(cli.config, cli.data_dir)?, &cli.command)?;
     match &cli.command {
         Command::Daemon(args) => daemon::run(args, &context),
         Command::Status(args) => status::run(args, &context),

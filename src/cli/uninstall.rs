@@ -32,6 +32,13 @@ pub struct Args {
     yes: bool,
 }
 
+impl Args {
+    /// Whether this is about the system's service, where root runs it.
+    pub(super) fn is_the_systems(&self) -> bool {
+        self.platform.unwrap_or(Platform::this()) == Platform::Linux
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -62,7 +69,15 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     let mut out = io::stdout().lock();
-    uninstall.carry_out(&mut out).map_err(failure)?;
-    let _ = writeln!(out, "Done.");
+    let anything = uninstall.carry_out(&mut out).map_err(failure)?;
+    let told = match (anything, uninstall.is_the_systems()) {
+        (true, _) => "Done.".to_owned(),
+        (false, true) => {
+            "Nothing of the system's was here; a user's own is taken away by that user, without sudo."
+                .to_owned()
+        }
+        (false, false) => format!("Nothing was here for {}.", who.name.as_deref().unwrap_or("this user")),
+    };
+    let _ = writeln!(out, "{told}");
     Ok(Exit::Done.into())
 }

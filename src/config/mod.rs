@@ -24,7 +24,7 @@ pub use headers::Secret;
 pub use hooks::{Hook, WebhookUrl};
 pub use listen::ListenAddress;
 pub use otlp::Otlp;
-pub use paths::{Origin, Owner, Paths, PathsError, User, user};
+pub use paths::{Origin, Owner, Paths, PathsError, User, create_dir, user};
 pub use settings::{
     Alerts, Config, Forensics, Http, Log, Pause, Powermetrics, Retention, Ring, Tiers, default_command,
 };

@@ -1,8 +1,8 @@
 //! Where the configuration file and the data directory are, and who owns what is written there.
 //!
 //! An option comes first, then its environment variable, then the XDG directory, then the place in the home
-//! directory. Under sudo they are the invoking user's, who owns what is written; root's own HOME and XDG_*
-//! say nothing about that user and are left out.
+//! directory. Under sudo they are the invoking user's, who owns what is written (`crate::privileges`); root's own HOME
+//! and XDG_* say nothing about that user and are left out.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
@@ -55,9 +55,9 @@ pub struct Paths {
     pub data_dir: PathBuf,
     /// Who named it.
     pub data_origin: Origin,
-    /// Whom written files are handed to: the invoking user under sudo, else `None`, the process's own user.
+    /// Under sudo the invoking user, whom this process acts as by now; else `None`, it is the process's own user.
     pub owner: Option<Owner>,
-    /// The process runs as root.
+    /// What is done is done as root.
     pub root: bool,
 }
 
@@ -186,41 +186,25 @@ impl Paths {
         };
         Ok(Self { config_file, config_origin, data_dir, data_origin, owner, root: environment.euid == 0 })
     }
-
-    /// Hands `path` to [`Paths::owner`], if there is one. A symbolic link is not followed: in a directory
-    /// that somebody else may write to, root must not give away what it points at.
-    ///
-    /// # Errors
-    /// What lchown says, with the path.
-    pub fn own(&self, path: &Path) -> io::Result<()> {
-        let Some(Owner { uid, gid }) = self.owner else { return Ok(()) };
-        std::os::unix::fs::lchown(path, Some(uid), Some(gid))
-            .map_err(|error| named("hand over", path, &error))
-    }
-
-    /// Makes `dir` and the directories above it where they are missing: mode 0700, and owned as
-    /// [`Paths::own`] has it. One that exists is left as it is.
-    ///
-    /// # Errors
-    /// Where one can't be made, or something else stands in its place; with the path.
-    pub fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        if dir.as_os_str().is_empty() || dir.is_dir() {
-            return Ok(());
-        }
-        if let Some(parent) = dir.parent() {
-            self.create_dir(parent)?;
-        }
-        match std::fs::DirBuilder::new().mode(0o700).create(dir) {
-            Ok(()) => self.own(dir),
-            // Somebody else was faster.
-            Err(_) if dir.is_dir() => Ok(()),
-            Err(error) => Err(named("create", dir, &error)),
-        }
-    }
 }
 
-fn named(what: &str, path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("can't {what} {}: {error}", path.display()))
+/// Makes `dir` and the directories above it where they are missing, mode 0700. One that exists is left as it is.
+///
+/// # Errors
+/// Where one can't be made, or something else stands in its place; with the path.
+pub fn create_dir(dir: &Path) -> io::Result<()> {
+    if dir.as_os_str().is_empty() || dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        create_dir(parent)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => Ok(()),
+        // Somebody else was faster.
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("can't create {}: {error}", dir.display()))),
+    }
 }
 
 /// A user's entry in the user database, `None` where it has none or can't be asked.
@@ -384,11 +368,11 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("a/b");
-        Paths::default().create_dir(&dir).unwrap();
+        create_dir(&dir).unwrap();
         for made in [&dir, &scratch.path().join("a")] {
             assert_eq!(made.metadata().unwrap().permissions().mode() & 0o7777, 0o700);
         }
-        Paths::default().create_dir(&dir).unwrap();
+        create_dir(&dir).unwrap();
     }
 
     #[test]
@@ -396,7 +380,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let error = Paths::default().create_dir(&file.join("below")).unwrap_err().to_string();
+        let error = create_dir(&file.join("below")).unwrap_err().to_string();
         assert!(error.starts_with(&format!("can't create {}", file.display())), "{error}");
     }
 

@@ -42,6 +42,8 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
+                // Nobody's file but the directory's is emptied.
+                .custom_flags(libc::O_NOFOLLOW)
                 .open(&path)
                 .map_err(failed)?;
             match file.try_lock() {

@@ -5,12 +5,10 @@ mod hub;
 pub mod lock;
 pub mod logging;
 pub mod player;
-pub mod privileges;
 mod sampling;
 mod signals;
 mod supervisor;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -195,7 +193,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let mut signals = Signals::listen(run.until_eof).map_err(system("signals can't be listened for"))?;
     raise_descriptor_limit();
     let directory = &run.paths.data_dir;
-    run.paths.create_dir(directory).map_err(system("the data directory"))?;
+    crate::config::create_dir(directory).map_err(system("the data directory"))?;
     warn_of_others(directory);
     let _lock = Lock::take(directory)?;
     // What may be refused comes before the first thing that is told.
@@ -203,11 +201,9 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let exporter = Exporter::new(&config.otlp, &run.paths, &machine)?;
     let outbox = Outbox { wanted: exporter.is_some(), ..Outbox::default() };
     let listeners = Http::bind(&config.http)?;
-    // SAFETY: it takes nothing and always succeeds.
-    let us = unsafe { libc::geteuid() };
-    let owner = run.paths.owner.map_or(us, |owner| owner.uid);
     let ring_length = config.ring.seconds as usize * 10;
-    let mut socket = Socket::bind(directory, owner, ring_length)?;
+    // SAFETY: it takes nothing and always succeeds.
+    let mut socket = Socket::bind(directory, unsafe { libc::geteuid() }, ring_length)?;
     let info = host::info();
     let options = Options {
         started_ns: clock::unix_ns(),
@@ -219,7 +215,6 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     };
     let (store, opened) = Store::open(directory, options).map_err(system("the store can't start"))?;
     let spans = exporter.map(|exporter| exporter.start(store.marker(), &outbox));
-    hand_over(&run.paths, &socket);
 
     let alerts = Alerts::start(alert::Options {
         host: machine.name.clone(),
@@ -332,19 +327,6 @@ fn raise_descriptor_limit() {
             limit.rlim_cur = DESCRIPTORS.min(limit.rlim_max);
             // Refused, it goes on with fewer.
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
-    }
-}
-
-/// Under sudo the files are the invoking user's.
-fn hand_over(paths: &Paths, socket: &Socket) {
-    let directory = &paths.data_dir;
-    let files = ["data.db", "data.db-wal", "data.db-shm", lock::FILE_NAME].map(|name| directory.join(name));
-    for file in files.iter().map(PathBuf::as_path).chain([socket.path()]) {
-        if file.exists()
-            && let Err(error) = paths.own(file)
-        {
-            tracing::warn!("{error}");
         }
     }
 }

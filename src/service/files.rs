@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::config::Paths;
+use crate::config;
 
 /// What putting something in place came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +20,13 @@ pub enum Placed {
 
 /// Whether a file is there with this content, mode and owner.
 #[must_use]
-pub fn is_in_place(paths: &Paths, file: &Path, content: &str, mode: u32) -> bool {
+pub fn is_in_place(file: &Path, content: &str, mode: u32) -> bool {
     let Ok(metadata) = std::fs::symlink_metadata(file) else { return false };
     // SAFETY: geteuid has no preconditions and cannot fail.
-    let owner = paths.owner.map_or_else(|| unsafe { libc::geteuid() }, |owner| owner.uid);
+    let us = unsafe { libc::geteuid() };
     metadata.is_file()
         && metadata.permissions().mode() & 0o7777 == mode
-        && metadata.uid() == owner
+        && metadata.uid() == us
         && std::fs::read(file).is_ok_and(|there| there == content.as_bytes())
 }
 
@@ -35,20 +35,20 @@ pub fn is_in_place(paths: &Paths, file: &Path, content: &str, mode: u32) -> bool
 ///
 /// # Errors
 /// The system's, with the path.
-pub fn place(paths: &Paths, file: &Path, content: &str, mode: u32) -> io::Result<Placed> {
-    if is_in_place(paths, file, content, mode) {
+pub fn place(file: &Path, content: &str, mode: u32) -> io::Result<Placed> {
+    if is_in_place(file, content, mode) {
         return Ok(Placed::Unchanged);
     }
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("can't write {}: {error}", file.display()));
     if let Some(directory) = file.parent() {
-        paths.create_dir(directory)?;
+        config::create_dir(directory)?;
     }
     let before = std::fs::symlink_metadata(file).is_ok();
     let mut draft = file.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = Path::new(&draft);
-    let written = write(paths, draft, content, mode).and_then(|()| std::fs::rename(draft, file));
+    let written = write(draft, content, mode).and_then(|()| std::fs::rename(draft, file));
     if let Err(error) = written {
         // Where there is none, this does nothing.
         let _ = std::fs::remove_file(draft);
@@ -61,14 +61,13 @@ pub fn place(paths: &Paths, file: &Path, content: &str, mode: u32) -> io::Result
     Ok(if before { Placed::Replaced } else { Placed::Made })
 }
 
-fn write(paths: &Paths, draft: &Path, content: &str, mode: u32) -> io::Result<()> {
+fn write(draft: &Path, content: &str, mode: u32) -> io::Result<()> {
     // Left over by a process of the same number that was killed; whoever made it, it is not opened.
     remove(draft)?;
     let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     opened.write_all(content.as_bytes())?;
     opened.set_permissions(std::fs::Permissions::from_mode(mode))?;
-    opened.sync_all()?;
-    paths.own(draft)
+    opened.sync_all()
 }
 
 /// Removes a file, a link or a socket. True where there was one.
@@ -92,12 +91,12 @@ mod tests {
     #[test]
     fn a_file_is_replaced_whole_and_one_that_is_right_is_left_alone() {
         let scratch = tempfile::tempdir().unwrap();
-        let (paths, file) = (Paths::default(), scratch.path().join("a/b/file"));
-        assert_eq!(place(&paths, &file, "one", 0o644).unwrap(), Placed::Made);
+        let file = scratch.path().join("a/b/file");
+        assert_eq!(place(&file, "one", 0o644).unwrap(), Placed::Made);
         let inode = file.metadata().unwrap().ino();
-        assert_eq!(place(&paths, &file, "one", 0o644).unwrap(), Placed::Unchanged);
+        assert_eq!(place(&file, "one", 0o644).unwrap(), Placed::Unchanged);
         assert_eq!(file.metadata().unwrap().ino(), inode);
-        assert_eq!(place(&paths, &file, "two", 0o644).unwrap(), Placed::Replaced);
+        assert_eq!(place(&file, "two", 0o644).unwrap(), Placed::Replaced);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "two");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o644);
         let left: Vec<_> = std::fs::read_dir(scratch.path().join("a/b")).unwrap().collect();
@@ -110,7 +109,7 @@ mod tests {
         let (file, elsewhere) = (scratch.path().join("file"), scratch.path().join("elsewhere"));
         std::fs::write(&elsewhere, "mine").unwrap();
         std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
-        place(&Paths::default(), &file, "ours", 0o600).unwrap();
+        place(&file, "ours", 0o600).unwrap();
         assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "mine");
         assert!(!file.is_symlink());
     }

@@ -10,11 +10,10 @@ use super::{ServiceError, Who};
 
 /// The job's name.
 pub const LABEL: &str = "local.pause-monitor";
-/// launchctl's exit codes, from <sys/errno.h> and launchd's own: a job that was just stopped is still there, or is on its way out;
-/// there is no such job; the user is not logged in at the screen.
+/// launchctl's exit codes, from <sys/errno.h> and launchd's own: a job that was just stopped is still there (EIO), or is on
+/// its way out (EINPROGRESS, EALREADY); the user is not logged in at the screen.
 const STILL_THERE: i32 = 5;
-const IN_PROGRESS: i32 = 37;
-const NO_SUCH_JOB: [i32; 2] = [3, 113];
+const IN_PROGRESS: [i32; 2] = [36, 37];
 const NO_SESSION: i32 = 125;
 /// How long it is waited between two attempts.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -31,6 +30,19 @@ pub struct Agent {
     pub plist: PathBuf,
     /// Where the daemon logs.
     pub log: PathBuf,
+}
+
+/// What launchd has of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Nothing.
+    None,
+    /// Its program runs.
+    Running,
+    /// It is loaded, and its program has ended; how, as launchd says it.
+    Ended(String),
+    /// It does not say.
+    Unknown,
 }
 
 /// How a start went.
@@ -52,8 +64,7 @@ impl Agent {
         arguments.extend(fixed);
         arguments.push(log.to_string_lossy().into_owned());
         arguments.extend(directories);
-        let plist = who.home.join(format!("Library/LaunchAgents/{LABEL}.plist"));
-        Self { uid: who.uid, arguments, plist, log }
+        Self { uid: who.uid, arguments, plist: plist(who), log }
     }
 
     /// The files that the daemon's log is in.
@@ -66,7 +77,8 @@ impl Agent {
     ///
     /// Interactive and LegacyTimers: else the system puts timers together, by up to 100 ms, and slows disk accesses. A job
     /// is started again unless it ended with exit code 0, ten seconds after it was last started at the earliest;
-    /// `--under-launchd` sees to it that what another start would not mend ends so. 63 is 077. What the program says
+    /// `--under-launchd` sees to it that what another start would not mend ends so. To end it has three times what it
+    /// takes at most. 63 is 077. What the program says
     /// before it has a log, and what a panic says, comes to the log's file too.
     #[must_use]
     pub fn text(&self) -> String {
@@ -92,6 +104,8 @@ impl Agent {
 	</dict>
 	<key>ThrottleInterval</key>
 	<integer>10</integer>
+	<key>ExitTimeOut</key>
+	<integer>15</integer>
 	<key>ProcessType</key>
 	<string>Interactive</string>
 	<key>LegacyTimers</key>
@@ -124,7 +138,6 @@ impl Agent {
         let plist = self.plist.to_string_lossy();
         vec![
             run::shown(&[LAUNCHCTL, "bootout", &self.target()]),
-            run::shown(&[LAUNCHCTL, "enable", &self.target()]),
             run::shown(&[LAUNCHCTL, "bootstrap", &self.domain(), &plist]),
         ]
     }
@@ -135,15 +148,37 @@ impl Agent {
         vec![run::shown(&[LAUNCHCTL, "bootout", &self.target()])]
     }
 
-    /// Whether launchd knows the job; `None` where it does not say.
+    /// What launchd has of the job.
     #[must_use]
-    pub fn is_loaded(&self) -> Option<bool> {
-        let answer = run::run(&[LAUNCHCTL, "print", &self.target()], AT_ONCE).ok()?;
-        match answer.code {
-            Some(0) => Some(true),
-            Some(_) => Some(false),
-            None => None,
+    pub fn job(&self) -> Job {
+        match run::run(&[LAUNCHCTL, "print", &self.target()], AT_ONCE) {
+            Ok(answer) if answer.ok() => {
+                let said = |name: &str| {
+                    // The first is the job's own; parts of it have more.
+                    answer.out.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::to_owned)
+                };
+                match said("state = ").as_deref() {
+                    Some("running") | None => Job::Running,
+                    Some(state) => {
+                        let exit = said("last exit code = ").unwrap_or_else(|| "unknown".to_owned());
+                        Job::Ended(format!("{state}, last exit code {exit}"))
+                    }
+                }
+            }
+            Ok(run::Answer { code: Some(_), .. }) => Job::None,
+            Ok(_) | Err(_) => Job::Unknown,
         }
+    }
+
+    /// Whether somebody had launchd not start it: it keeps that whatever becomes of the job.
+    fn is_disabled(&self) -> bool {
+        run::run(&[LAUNCHCTL, "print-disabled", &self.domain()], AT_ONCE).is_ok_and(|answer| {
+            answer.out.lines().any(|line| {
+                let said = line.trim().strip_prefix(&format!("\"{LABEL}\" => "));
+                // Older systems say whether it is disabled.
+                matches!(said, Some("disabled" | "true"))
+            })
+        })
     }
 
     /// Starts the job, anew where it runs.
@@ -152,8 +187,9 @@ impl Agent {
     /// [`ServiceError::Failed`] where launchd does not take it.
     pub fn start(&self) -> Result<Started, ServiceError> {
         self.stop()?;
-        // One that was disabled by hand would not start; where it was not, this changes nothing.
-        let _ = run::run(&[LAUNCHCTL, "enable", &self.target()], AT_ONCE);
+        if self.is_disabled() {
+            self.launchctl(&["enable", &self.target()])?;
+        }
         let plist = self.plist.to_string_lossy();
         for attempt in 1.. {
             let answer = self.launchctl(&["bootstrap", &self.domain(), &plist])?;
@@ -161,7 +197,9 @@ impl Agent {
                 Some(0) => return Ok(Started::Now),
                 Some(NO_SESSION) => return Ok(Started::AtLogin),
                 // Right after a stop it can fail so.
-                Some(STILL_THERE | IN_PROGRESS) if attempt < ATTEMPTS => thread::sleep(AGAIN),
+                Some(code) if attempt < ATTEMPTS && (code == STILL_THERE || IN_PROGRESS.contains(&code)) => {
+                    thread::sleep(AGAIN);
+                }
                 _ => {
                     return Err(ServiceError::Failed(format!(
                         "launchd does not take {plist}: {}: try `launchctl bootstrap {} {plist}`, or log out and in",
@@ -174,41 +212,48 @@ impl Agent {
         Ok(Started::Now)
     }
 
-    /// Stops the job and waits until it is gone. True where there was one.
+    /// Stops the job and waits until it is gone. Its codes say little (it may be on its way out, or not have been there):
+    /// what counts is that launchd has it no more.
     ///
     /// # Errors
-    /// [`ServiceError::Failed`] where launchd refuses, or it does not go.
-    pub fn stop(&self) -> Result<bool, ServiceError> {
+    /// [`ServiceError::Failed`] where it does not go.
+    pub fn stop(&self) -> Result<(), ServiceError> {
         let answer = self.launchctl(&["bootout", &self.target()])?;
-        match answer.code {
-            Some(code) if NO_SUCH_JOB.contains(&code) || code == NO_SESSION => return Ok(false),
-            Some(0 | IN_PROGRESS | STILL_THERE) => {}
-            _ => {
-                return Err(ServiceError::Failed(format!(
-                    "launchd does not stop {}: {}",
-                    self.target(),
-                    answer.complaint()
-                )));
-            }
-        }
         let deadline = Instant::now() + SERVICE;
-        while self.is_loaded() == Some(true) {
+        while matches!(self.job(), Job::Running | Job::Ended(_)) {
             if Instant::now() > deadline {
                 let target = self.target();
                 return Err(ServiceError::Failed(format!(
-                    "{target} is still there after {} s: look at it with `launchctl print {target}`",
-                    SERVICE.as_secs()
+                    "{target} is still there after {} s ({}): look at it with `launchctl print {target}`",
+                    SERVICE.as_secs(),
+                    answer.complaint()
                 )));
             }
             thread::sleep(AGAIN / 5);
         }
-        Ok(answer.code == Some(0))
+        Ok(())
     }
 
     fn launchctl(&self, arguments: &[&str]) -> Result<run::Answer, ServiceError> {
         let command: Vec<&str> = std::iter::once(LAUNCHCTL).chain(arguments.iter().copied()).collect();
         run::run(&command, SERVICE).map_err(|error| ServiceError::Failed(error.to_string()))
     }
+}
+
+/// The property list of a user.
+#[must_use]
+pub fn plist(who: &Who) -> PathBuf {
+    who.home.join(format!("Library/LaunchAgents/{LABEL}.plist"))
+}
+
+/// The words that a property list of ours has its job run; none where it is none of ours.
+#[must_use]
+pub fn words(plist: &str) -> Vec<String> {
+    let Some((_, rest)) = plist.split_once("<key>ProgramArguments</key>") else { return Vec::new() };
+    let array = rest.split("</array>").next().unwrap_or_default();
+    let strings =
+        array.lines().filter_map(|line| line.trim().strip_prefix("<string>")?.strip_suffix("</string>"));
+    strings.map(|text| text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")).collect()
 }
 
 /// Text in XML. What XML 1.0 can't hold is replaced: no path has it.
@@ -248,6 +293,8 @@ mod tests {
         let job = value.as_dictionary().unwrap();
         let arguments = job["ProgramArguments"].as_array().unwrap();
         assert_eq!(arguments[0].as_string(), Some("/Apps/\"it's\" ]]> ü/pause-monitor"));
+        let arguments: Vec<_> = arguments.iter().filter_map(|word| word.as_string()).collect();
+        assert_eq!(words(&text), arguments);
         assert_eq!(
             job["StandardErrorPath"].as_string(),
             Some("/Users/a&b <c>/Library/Logs/pause-monitor.log")
@@ -270,7 +317,9 @@ mod tests {
                     .contains(&value.as_string().unwrap()),
                 "ProgramArguments" => value.as_array().unwrap().iter().all(|word| word.as_string().is_some()),
                 "RunAtLoad" | "LegacyTimers" => value.as_boolean().is_some(),
-                "ThrottleInterval" | "Umask" => value.as_signed_integer().is_some_and(|number| number > 0),
+                "ThrottleInterval" | "ExitTimeOut" | "Umask" => {
+                    value.as_signed_integer().is_some_and(|number| number > 0)
+                }
                 "KeepAlive" => value.as_dictionary().is_some_and(|when| {
                     when.iter()
                         .all(|(key, value)| key == "SuccessfulExit" && value.as_boolean() == Some(false))

@@ -101,6 +101,29 @@ pub fn directories(paths: &Paths, home: &Path) -> Vec<String> {
     arguments
 }
 
+/// The places that an installed service uses, where nobody named others: `words` is what it runs.
+#[must_use]
+pub fn as_installed(paths: &Paths, words: &[String]) -> Paths {
+    const ORIGIN: config::Origin = config::Origin::Option("the installed service");
+    let named = |option: &str| {
+        let at = words.iter().position(|word| word == option)?;
+        words.get(at + 1).map(PathBuf::from)
+    };
+    let mut paths = paths.clone();
+    if let Some(data_dir) = named("--data-dir").filter(|_| paths.data_origin == config::Origin::Default) {
+        (paths.data_dir, paths.data_origin) = (data_dir, ORIGIN);
+    }
+    if let Some(config) = named("--config").filter(|_| paths.config_origin == config::Origin::Default) {
+        (paths.config_file, paths.config_origin) = (config, ORIGIN);
+    }
+    paths
+}
+
+/// Whether a path can be written into a unit or a property list as it is.
+fn is_text(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| !text.chars().any(char::is_control))
+}
+
 /// The path from the root on. It need not exist.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -146,6 +169,17 @@ mod tests {
         assert_eq!(directories(&paths, home), ["--config", "/c.toml", "--data-dir", "/data/of ann"]);
         paths.config_origin = Origin::Default;
         assert_eq!(directories(&paths, home), ["--data-dir", "/data/of ann"], "a file that is not there");
+    }
+
+    #[test]
+    fn where_the_service_keeps_its_data_is_kept_unless_somebody_says_otherwise() {
+        let words = ["p", "daemon", "--data-dir", "/d", "--config", "/c"].map(str::to_owned);
+        let paths = as_installed(&Paths::default(), &words);
+        assert_eq!((paths.data_dir, paths.config_file), ("/d".into(), "/c".into()));
+        let named =
+            Paths { data_dir: "/e".into(), data_origin: Origin::Option("--data-dir"), ..Paths::default() };
+        assert_eq!(as_installed(&named, &words).data_dir, Path::new("/e"));
+        assert_eq!(as_installed(&named, &words[..2]), named);
     }
 
     #[test]

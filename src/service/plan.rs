@@ -4,18 +4,20 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::files::{self, Placed};
-use super::launchd::{self, Agent};
+use super::launchd::{self, Agent, Job};
 use super::run::{self, SUDO};
 use super::sudoers::{self, Rules};
-use super::systemd::Unit;
-use super::{Platform, ServiceError, Who, directories, this_program};
+use super::systemd::{self, Unit};
+use super::{Platform, ServiceError, Who, as_installed, directories, is_text, this_program};
 use crate::client::Connection;
-use crate::config::{Config, Paths};
+use crate::config::paths::{CONFIG_VARIABLE, DATA_VARIABLE};
+use crate::config::{Config, Origin, Paths, create_dir};
+use crate::output::socket;
 
 /// What sudo asks: once, and for what.
-const PROMPT: &str = "pause-monitor: password of %p, to write /etc/sudoers.d/pause-monitor: ";
+const PROMPT: &str = "pause-monitor: password of %p, to write its file in /etc/sudoers.d: ";
 /// The same to take it away.
-const PROMPT_REMOVE: &str = "pause-monitor: password of %p, to remove /etc/sudoers.d/pause-monitor: ";
+const PROMPT_REMOVE: &str = "pause-monitor: password of %p, to remove its file in /etc/sudoers.d: ";
 /// The mode of what the service manager reads.
 const MODE: u32 = 0o644;
 
@@ -32,14 +34,35 @@ impl Service {
     /// The service of `who` on `platform`; on Linux root's is the system's.
     ///
     /// # Errors
-    /// Where this program can't be found.
+    /// Where this program can't be found, or can't be the service's.
     pub fn new(platform: Platform, who: &Who, paths: &Paths) -> Result<Self, ServiceError> {
         let program = this_program()?;
+        for path in [&program, &who.home, &paths.config_file, &paths.data_dir] {
+            if !is_text(path) {
+                return Err(ServiceError::Usage(format!(
+                    "{}: a service can't be told of a path that is not UTF-8, or has control characters: use another",
+                    path.display()
+                )));
+            }
+        }
         Ok(match platform {
             Platform::Macos => Self::Agent(Agent::new(who, &program, directories(paths, &who.home))),
-            Platform::Linux if paths.root => Self::Unit(Unit::of_system(&program)),
+            Platform::Linux if paths.root => Self::Unit(Unit::of_system(&program)?),
             Platform::Linux => Self::Unit(Unit::of_user(who, &program, &directories(paths, &who.home))),
         })
+    }
+
+    /// The places that the service uses which is installed, where nobody named others.
+    #[must_use]
+    pub fn installed_paths(platform: Platform, who: &Who, paths: &Paths) -> Paths {
+        let file = match platform {
+            Platform::Macos => launchd::plist(who),
+            Platform::Linux if paths.root => return Unit::system_paths(paths),
+            Platform::Linux => systemd::user_file(who),
+        };
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let words = if platform == Platform::Macos { launchd::words(&text) } else { systemd::words(&text) };
+        as_installed(paths, &words)
     }
 
     /// The file that the service manager reads.
@@ -62,14 +85,14 @@ impl Service {
 
     /// Whether the file is there as it has to be.
     #[must_use]
-    pub fn is_in_place(&self, paths: &Paths) -> bool {
-        files::is_in_place(paths, self.file(), &self.text(), MODE)
+    pub fn is_in_place(&self) -> bool {
+        files::is_in_place(self.file(), &self.text(), MODE)
     }
 
     /// Whether the manager has it running, or about to.
-    fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         match self {
-            Self::Agent(agent) => agent.is_loaded() == Some(true),
+            Self::Agent(agent) => agent.job() == Job::Running,
             Self::Unit(unit) => unit.state().is_ok_and(|state| state == "active" || state == "activating"),
         }
     }
@@ -80,7 +103,7 @@ impl Service {
     /// Where the manager refuses.
     pub fn stop(&self) -> Result<(), ServiceError> {
         match self {
-            Self::Agent(agent) => agent.stop().map(|_| ()),
+            Self::Agent(agent) => agent.stop(),
             Self::Unit(unit) if unit.file.exists() => unit.stop(),
             Self::Unit(_) => Ok(()),
         }
@@ -109,6 +132,21 @@ impl Install {
         config: &Config,
         forensics: bool,
     ) -> Result<Self, ServiceError> {
+        let system = platform == Platform::Linux && paths.root;
+        let elsewhere = [(paths.data_origin, "--data-dir"), (paths.config_origin, "--config")];
+        if system
+            && !Unit::are_the_systems(paths)
+            && let Some((_, option)) = elsewhere.iter().find(|(origin, _)| *origin != Origin::Default)
+        {
+            return Err(ServiceError::Usage(format!(
+                "the system's service has {} and {}: leave {option} out (and {} unset)",
+                systemd::SYSTEM_CONFIG,
+                systemd::SYSTEM_DATA,
+                if *option == "--config" { CONFIG_VARIABLE } else { DATA_VARIABLE }
+            )));
+        }
+        let paths = &Service::installed_paths(platform, who, paths);
+        socket::path_in(&paths.data_dir).map_err(|error| ServiceError::Usage(error.to_string()))?;
         let service = Service::new(platform, who, paths)?;
         let rules = match platform {
             Platform::Macos => Rules::new(who, &config.powermetrics.command, forensics)?,
@@ -120,11 +158,7 @@ impl Install {
             }
             Platform::Linux => None,
         };
-        let paths = match &service {
-            Service::Unit(unit) if unit.system => Unit::system_paths(paths),
-            _ => paths.clone(),
-        };
-        Ok(Self { paths, service, rules })
+        Ok(Self { paths: paths.clone(), service, rules })
     }
 
     /// Where the daemon will have its data.
@@ -145,10 +179,10 @@ impl Install {
     pub fn show(&self, out: &mut dyn Write) -> io::Result<()> {
         if let Some(rules) = &self.rules {
             let text = rules.text();
-            file(out, sudoers::FILE, "root's, 0440", &text)?;
+            file(out, &rules.file, "root's, 0440", &text)?;
             let command = rules.command(&text);
             writeln!(out, "by the command")?;
-            writeln!(out, "    {}", indented(&run::shown(&self.as_root(&command, PROMPT))))?;
+            writeln!(out, "    {}", indented(&run::shown(&as_root_command(&command, PROMPT))))?;
         }
         if self.makes_data_dir() {
             writeln!(out, "directory {} (0700)", self.paths.data_dir.display())?;
@@ -176,19 +210,22 @@ impl Install {
                 self.paths.data_dir.display()
             )));
         }
+        if let Service::Unit(unit) = &self.service {
+            unit.has_a_manager()?;
+        }
         if let Some(rules) = &self.rules {
-            self.permit(rules, out)?;
+            Self::permit(rules, out)?;
         }
         if self.makes_data_dir() {
-            self.paths.create_dir(&self.paths.data_dir).map_err(failed)?;
+            create_dir(&self.paths.data_dir).map_err(failed)?;
         }
         if let Service::Agent(agent) = &self.service
             && let Some(directory) = agent.log.parent()
         {
-            self.paths.create_dir(directory).map_err(failed)?;
+            create_dir(directory).map_err(failed)?;
         }
         let path = self.service.file();
-        let placed = files::place(&self.paths, path, &self.service.text(), MODE).map_err(failed)?;
+        let placed = files::place(path, &self.service.text(), MODE).map_err(failed)?;
         say(out, &format!("{} {}", done(placed), path.display()))?;
         match &self.service {
             Service::Agent(agent) => match agent.start()? {
@@ -205,35 +242,30 @@ impl Install {
     }
 
     /// Puts the rules in place, by one call of sudo, unless they are.
-    fn permit(&self, rules: &Rules, out: &mut dyn Write) -> Result<(), ServiceError> {
+    fn permit(rules: &Rules, out: &mut dyn Write) -> Result<(), ServiceError> {
         let text = rules.text();
         if rules.are_in_place() {
-            return say(out, &format!("unchanged {}", sudoers::FILE));
+            return say(out, &format!("unchanged {}", rules.file));
         }
         rules.check()?;
-        say(out, &format!("what root will permit, in {}:", sudoers::FILE))?;
+        say(out, &format!("what root will permit, in {}:", rules.file))?;
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             say(out, &format!("    {line}"))?;
         }
-        as_root(&self.as_root(&rules.command(&text), PROMPT), "the rules for sudo were not written")?;
+        as_root(&as_root_command(&rules.command(&text), PROMPT), "the rules for sudo were not written")?;
         if !rules.are_in_place() {
             return Err(ServiceError::Failed(format!(
                 "{} was written, but sudo does not take it: /etc/sudoers has to have the line `#includedir /etc/sudoers.d`",
-                sudoers::FILE
+                rules.file
             )));
         }
-        say(out, &format!("wrote {}", sudoers::FILE))
-    }
-
-    fn as_root<'a>(&self, command: &[&'a str], prompt: &'a str) -> Vec<&'a str> {
-        as_root_command(&self.paths, command, prompt)
+        say(out, &format!("wrote {}", rules.file))
     }
 }
 
-/// A command as root: through sudo, which asks, unless we are.
-fn as_root_command<'a>(paths: &Paths, command: &[&'a str], prompt: &'a str) -> Vec<&'a str> {
-    let sudo: &[&str] = if paths.root { &[] } else { &[SUDO, "-p", prompt, "--"] };
-    sudo.iter().chain(command).copied().collect()
+/// A command as root: through sudo, which asks where it has to.
+fn as_root_command<'a>(command: &[&'a str], prompt: &'a str) -> Vec<&'a str> {
+    [SUDO, "-p", prompt, "--"].iter().chain(command).copied().collect()
 }
 
 fn as_root(command: &[&str], what: &str) -> Result<(), ServiceError> {
@@ -246,23 +278,25 @@ fn as_root(command: &[&str], what: &str) -> Result<(), ServiceError> {
     }
 }
 
-/// Takes away what only root can, by one call of sudo, where there is anything.
+/// Takes away what only root can, by one call of sudo, where there is anything. True where there was.
 ///
 /// # Errors
 /// Where it is refused.
-pub fn forbid(paths: &Paths, out: &mut dyn Write) -> Result<(), ServiceError> {
-    if !sudoers::something_is_left() {
-        return Ok(());
+pub fn forbid(uid: u32, out: &mut dyn Write) -> Result<bool, ServiceError> {
+    let file = sudoers::file(uid);
+    if std::fs::symlink_metadata(&file).is_err() {
+        return Ok(false);
     }
-    let command = removal_command(paths);
-    as_root(&command, "the rules for sudo were not removed")?;
-    say(out, &format!("removed {}", sudoers::FILE))
+    let uid = uid.to_string();
+    as_root(&removal_command(&uid), "the rules for sudo were not removed")?;
+    say(out, &format!("removed {file}"))?;
+    Ok(true)
 }
 
 /// What [`forbid`] runs.
 #[must_use]
-pub fn removal_command(paths: &Paths) -> Vec<&'static str> {
-    as_root_command(paths, &[run::SHELL, "-c", sudoers::UNINSTALL], PROMPT_REMOVE)
+pub fn removal_command(uid: &str) -> Vec<&str> {
+    as_root_command(&[run::SHELL, "-c", sudoers::UNINSTALL, "pause-monitor", uid], PROMPT_REMOVE)
 }
 
 /// Says what was done; a reader that is gone stops nothing that was begun.

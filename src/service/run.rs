@@ -20,8 +20,7 @@ pub const SHELL: &str = "/bin/sh";
 pub const LAUNCHCTL: &str = "/bin/launchctl";
 /// systemd's control.
 pub const SYSTEMCTL: &str = "/usr/bin/systemctl";
-/// The sampler.
-pub const POWERMETRICS: &str = "/usr/bin/powermetrics";
+pub use crate::source::powermetrics::command::POWERMETRICS;
 /// Saves what the kernel traced.
 pub const TAILSPIN: &str = "/usr/bin/tailspin";
 
@@ -34,7 +33,7 @@ const KEPT: u64 = 256 << 10;
 /// How often a command's end is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 /// After its end, what it wrote is waited for so long: a child of its own may hold the pipe open.
-const REST: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_secs(3);
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]

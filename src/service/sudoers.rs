@@ -1,28 +1,35 @@
-//! What may run as root without a password: exact commands, one line each, in a file of their own.
+//! What may run as root without a password: exact commands, one line each, in a file of the user's own.
 //!
-//! sudo compares every argument (sudoers(5)): another interval, another order or one argument more is refused. There
-//! is no wildcard, since `*` matches blanks and slashes too.
+//! sudo puts the arguments into one line, a blank between them, and compares that (sudoers(5)): another interval, another
+//! order or one argument more is refused. There is no wildcard, since `*` matches blanks and slashes too.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::run::{self, AT_ONCE, POWERMETRICS, SHELL, SUDO, TAILSPIN, VISUDO};
 use super::{ServiceError, Who};
 use crate::output::forensics::{self, TAILSPIN_FILE};
+use crate::source::powermetrics::command::may_be_roots;
 use crate::source::powermetrics::{News, Powermetrics};
 
-/// The file. sudo reads no file with a dot in its name.
-pub const FILE: &str = "/etc/sudoers.d/pause-monitor";
-/// Where root's capture goes: the directory is root's (0755), so that nobody can put a link in the file's place.
+/// The file of a user: whoever else installs it on this Mac has another. sudo reads no file with a dot in its name.
+#[must_use]
+pub fn file(uid: u32) -> String {
+    format!("/etc/sudoers.d/pause-monitor-{uid}")
+}
+
+/// Where root's capture goes: the directory is root's (0700), so that nobody can put a link in the file's place, or read
+/// what others did.
 pub const TAILSPIN_DIRECTORY: &str = "/var/db/pause-monitor";
 /// Saves what the kernel traced. Run as `/usr/bin/sudo -n` and this.
 pub const TAILSPIN_SAVE: [&str; 6] = {
     let [save, seconds, twenty, no_symbols] = forensics::TAILSPIN_SAVE;
     [TAILSPIN, save, seconds, twenty, no_symbols, TAILSPIN_FILE]
 };
+/// Hands it over. Run as `/usr/bin/sudo -n` and this.
+pub const TAILSPIN_READ: [&str; 2] = ["/bin/cat", TAILSPIN_FILE];
 /// Removes it once it was copied: it is large, and holds what others did. Run as `/usr/bin/sudo -n` and this.
 pub const TAILSPIN_REMOVE: [&str; 3] = ["/bin/rm", "-f", TAILSPIN_FILE];
 /// The search path that these commands get as root; without it sudo would hand the user's on, as it does on a Mac.
@@ -31,34 +38,47 @@ const SEARCH_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 /// How long the sampler is given for its first sample.
 const FIRST_SAMPLE: Duration = Duration::from_secs(10);
 
-/// Root's part of `install`, with the rules as its first argument; the second says whether captures are wanted. The
-/// rules get their name once visudo has passed them.
+/// Root's part of `install`, with the rules as its first argument; the second says whether captures are wanted, the third
+/// is the user's number. The rules get their name once visudo has passed them.
 pub const INSTALL: &str = r#"set -eu
-new=/etc/sudoers.d/pause-monitor.new
+file=/etc/sudoers.d/pause-monitor-$3 new=/etc/sudoers.d/pause-monitor-$3.new traces=/var/db/pause-monitor
 trap '/bin/rm -f "$new"' EXIT
 /bin/rm -f "$new"
 (umask 0337; printf %s "$1" >"$new")
 /usr/bin/chgrp 0 "$new"
 /usr/sbin/visudo -cqf "$new"
 if [ "$2" = forensics ]; then
-  (umask 022; /bin/mkdir -p /var/db/pause-monitor)
-  /bin/chmod 0755 /var/db/pause-monitor
-else
-  /bin/rm -f /var/db/pause-monitor/pause.tailspin
-  /bin/rmdir /var/db/pause-monitor 2>/dev/null || :
+  if [ -L "$traces" ] || { [ -e "$traces" ] && [ ! -O "$traces" ]; }; then
+    echo "$traces is not root's: remove it first" >&2
+    exit 1
+  fi
+  (umask 022; /bin/mkdir -p "$traces")
+  /bin/chmod 0700 "$traces"
 fi
-/bin/mv -f "$new" /etc/sudoers.d/pause-monitor"#;
+/bin/mv -f "$new" "$file"
+/usr/bin/grep -qs /usr/bin/tailspin /etc/sudoers.d/pause-monitor-* || {
+  /bin/rm -f "$traces/pause.tailspin"
+  /bin/rmdir "$traces" 2>/dev/null || :
+}"#;
 
-/// Root's part of `uninstall`.
-pub const UNINSTALL: &str = r"set -eu
-/bin/rm -f /etc/sudoers.d/pause-monitor /etc/sudoers.d/pause-monitor.new /var/db/pause-monitor/pause.tailspin
-/bin/rmdir /var/db/pause-monitor 2>/dev/null || :";
+/// Root's part of `uninstall`, with the user's number as its first argument.
+pub const UNINSTALL: &str = r#"set -eu
+traces=/var/db/pause-monitor
+/bin/rm -f "/etc/sudoers.d/pause-monitor-$1" "/etc/sudoers.d/pause-monitor-$1.new"
+/usr/bin/grep -qs /usr/bin/tailspin /etc/sudoers.d/pause-monitor-* || {
+  /bin/rm -f "$traces/pause.tailspin"
+  /bin/rmdir "$traces" 2>/dev/null || :
+}"#;
 
 /// The rules of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Whom they are for, as sudoers has it.
     user: String,
+    /// The user's number, in words.
+    uid: String,
+    /// Their file.
+    pub file: String,
     /// The commands, their arguments as they are run.
     commands: Vec<Vec<String>>,
     /// Captures are among them.
@@ -78,14 +98,21 @@ impl Rules {
             && sudo == SUDO
             && dash_n == "-n"
         {
-            permitted(sampler).map_err(ServiceError::Usage)?;
+            may_be_roots(sampler).map_err(ServiceError::Usage)?;
             commands.push(sampler.to_vec());
         }
         if forensics {
             commands.push(TAILSPIN_SAVE.map(str::to_owned).to_vec());
+            commands.push(TAILSPIN_READ.map(str::to_owned).to_vec());
             commands.push(TAILSPIN_REMOVE.map(str::to_owned).to_vec());
         }
-        Ok((!commands.is_empty()).then(|| Self { user: user(who), commands, forensics }))
+        Ok((!commands.is_empty()).then(|| Self {
+            user: user(who),
+            uid: who.uid.to_string(),
+            file: file(who.uid),
+            commands,
+            forensics,
+        }))
     }
 
     /// The file's text.
@@ -109,9 +136,9 @@ impl Rules {
 
     /// Root's part, as a command.
     #[must_use]
-    pub fn command<'a>(&self, text: &'a str) -> Vec<&'a str> {
+    pub fn command<'a>(&'a self, text: &'a str) -> Vec<&'a str> {
         let captures = if self.forensics { "forensics" } else { "none" };
-        vec![SHELL, "-c", INSTALL, "pause-monitor", text, captures]
+        vec![SHELL, "-c", INSTALL, "pause-monitor", text, captures, &self.uid]
     }
 
     /// Has visudo look at the rules before anybody is asked for a password.
@@ -136,24 +163,63 @@ impl Rules {
         }
     }
 
-    /// Whether these rules are in force already. Their owner can't read the file, but sees its size; whether sudo takes
-    /// the sampler's command is tried.
+    /// Whether these rules are in force already. Their user can't read the file, but sees its size, and sudo lists what it
+    /// says; whether sudo takes the sampler's command is tried.
     #[must_use]
     pub fn are_in_place(&self) -> bool {
+        let listed = listed();
+        let is_listed = |command: &Vec<String>| listed.as_ref().is_none_or(|text| lists(text, command));
         self.have_their_file()
-            && self.forensics == Path::new(TAILSPIN_DIRECTORY).is_dir()
+            && (!self.forensics || captures_have_their_place())
+            && self.commands.iter().all(is_listed)
             && self.commands.iter().filter(|command| command[0] == POWERMETRICS).all(|command| runs(command))
     }
 
     /// Whether the file is as large as these rules are, and root's.
     #[must_use]
     pub fn have_their_file(&self) -> bool {
-        std::fs::symlink_metadata(FILE).is_ok_and(|file| {
+        std::fs::symlink_metadata(&self.file).is_ok_and(|file| {
             file.is_file()
                 && (file.uid(), file.permissions().mode() & 0o7777) == (0, 0o440)
                 && file.len() == self.text().len() as u64
         })
     }
+}
+
+/// Whether the directory of captures is there, root's, and closed to others.
+#[must_use]
+pub fn captures_have_their_place() -> bool {
+    std::fs::symlink_metadata(TAILSPIN_DIRECTORY).is_ok_and(|directory| {
+        directory.is_dir() && (directory.uid(), directory.permissions().mode() & 0o7777) == (0, 0o700)
+    })
+}
+
+/// What sudo lists of the user's rules, blanks and escapes aside; `None` where it wants a password for that, or does not
+/// answer. It wants none where one rule needs none, as ours.
+fn listed() -> Option<String> {
+    let answer = run::run(&[SUDO, "-k", "-n", "-l"], AT_ONCE).ok().filter(run::Answer::ok)?;
+    Some(comparable(&answer.out))
+}
+
+fn comparable(text: &str) -> String {
+    text.replace('\\', "").split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a listing has exactly this command.
+fn lists(listed: &str, command: &[impl AsRef<str>]) -> bool {
+    let words: Vec<&str> = command.iter().map(AsRef::as_ref).collect();
+    let rule = format!("NOPASSWD: {}", words.join(" "));
+    // What follows is the next rule.
+    listed.match_indices(&rule).any(|(at, _)| {
+        let rest = &listed[at + rule.len()..];
+        rest.is_empty() || rest.starts_with(" (") || rest.starts_with(", ")
+    })
+}
+
+/// Whether the user's rules permit captures.
+#[must_use]
+pub fn captures_are_permitted() -> bool {
+    captures_have_their_place() && listed().is_some_and(|text| lists(&text, &TAILSPIN_SAVE))
 }
 
 /// Whether sudo runs the sampler without a password: it is started, and ended at once. To ask sudo (`-l`) is not enough:
@@ -188,21 +254,6 @@ pub fn runs(command: &[String]) -> bool {
     true
 }
 
-/// Whether there is anything of ours that only root can remove.
-#[must_use]
-pub fn something_is_left() -> bool {
-    [FILE, TAILSPIN_DIRECTORY].iter().any(|path| std::fs::symlink_metadata(path).is_ok())
-}
-
-/// Whether sudo says that it would run the command as root. Where the user may run anything with a password, and has
-/// another rule that needs none, it says so too.
-#[must_use]
-pub fn permits(command: &[impl AsRef<str>]) -> bool {
-    let sudo = [SUDO, "-k", "-n", "-l"];
-    let command: Vec<&str> = sudo.into_iter().chain(command.iter().map(AsRef::as_ref)).collect();
-    run::run(&command, AT_ONCE).is_ok_and(|answer| answer.ok())
-}
-
 /// A command as sudoers(5) wants it: `,`, `:`, `=` and `\` mean something there.
 #[must_use]
 pub fn escaped(command: &[impl AsRef<str>]) -> String {
@@ -219,33 +270,6 @@ pub fn escaped(command: &[impl AsRef<str>]) -> String {
         }
     }
     text
-}
-
-/// Whether a command is one that may be permitted; else why not.
-fn permitted(command: &[String]) -> Result<(), String> {
-    const KEY: &str = "[powermetrics] command";
-    match command.split_first() {
-        Some((program, arguments)) if program == POWERMETRICS => {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=+".contains(c);
-            for word in arguments {
-                if word.is_empty() || !word.chars().all(plain) {
-                    return Err(format!(
-                        "{KEY}: {word:?} can't be permitted exactly: letters, digits and - _ . / , : = + can"
-                    ));
-                }
-                // powermetrics(1): -u and --output-file write a file, as root; older ones called it -o.
-                if word.starts_with("--o") || word.starts_with("-o") || word.starts_with("-u") {
-                    return Err(format!(
-                        "{KEY}: {word} could have powermetrics write files as root: leave it out, its standard output is read"
-                    ));
-                }
-            }
-            Ok(())
-        }
-        _ => Err(format!(
-            "{KEY}: only {POWERMETRICS} is permitted to run as root: use it, or leave `sudo` out of the command"
-        )),
-    }
 }
 
 /// A user as sudoers(5) has it: by name, else by number. Names in capitals are aliases there, `ALL` is everybody.
@@ -271,6 +295,22 @@ mod tests {
     }
 
     #[test]
+    fn a_listing_is_searched_for_the_whole_command() {
+        let text = comparable(
+            "User ann may run the following commands on mac:\n    (ALL) ALL\n    (root) NOPASSWD: /usr/bin/p --s a\\,b\n        -i 100\n    (root) NOPASSWD: /bin/rm -f /x, /bin/cat /y\n",
+        );
+        for (words, there) in [
+            ("/usr/bin/p --s a,b -i 100", true),
+            ("/usr/bin/p --s a,b -i 10", false),
+            ("/usr/bin/p --s a,b", false),
+            ("/bin/rm -f /x", true),
+            ("ALL", false),
+        ] {
+            assert_eq!(lists(&text, &command(words)), there, "{words}: {text}");
+        }
+    }
+
+    #[test]
     fn the_line_is_the_one_that_the_template_shows() {
         let command = default_command(Duration::from_millis(100), false);
         let rules = Rules::new(&who("alice"), &command, true).unwrap().unwrap();
@@ -291,19 +331,9 @@ mod tests {
     }
 
     #[test]
-    fn only_powermetrics_is_permitted_and_not_to_write_files() {
-        for (words, why) in [
-            ("/usr/bin/sudo -n /bin/sh -c id", "only /usr/bin/powermetrics"),
-            ("/usr/bin/sudo -n /usr/bin/powermetrics -i 100 -u /etc/x", "write files as root"),
-            ("/usr/bin/sudo -n /usr/bin/powermetrics -o /etc/x", "write files as root"),
-            ("/usr/bin/sudo -n /usr/bin/powermetrics --output-file=/etc/x", "write files as root"),
-            ("/usr/bin/sudo -n /usr/bin/powermetrics -i *", "can't be permitted exactly"),
-            ("/usr/bin/sudo -n /usr/bin/powermetrics #", "can't be permitted exactly"),
-            ("/usr/bin/sudo -n", "only /usr/bin/powermetrics"),
-        ] {
-            let error = Rules::new(&who("ann"), &command(words), false).unwrap_err().to_string();
-            assert!(error.contains(why), "{words}: {error}");
-        }
+    fn what_does_not_go_through_sudo_needs_no_rules() {
         assert_eq!(Rules::new(&who("ann"), &command("/opt/sampler --fast"), false).unwrap(), None);
+        let error = Rules::new(&who("ann"), &command("/usr/bin/sudo -n /bin/sh"), false).unwrap_err();
+        assert!(error.to_string().contains("only /usr/bin/powermetrics"), "{error}");
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::run::{self, AT_ONCE, SERVICE, SYSTEMCTL};
 use super::{ServiceError, Who};
-use crate::config::Paths;
+use crate::config::{Origin, Paths};
+use crate::output::alert::hook::Trust;
 
 /// The unit's name.
 pub const UNIT: &str = "pause-monitor.service";
@@ -13,7 +14,8 @@ const USER: &str = include_str!("../../deploy/systemd/user/pause-monitor.service
 const SYSTEM: &str = include_str!("../../deploy/systemd/system/pause-monitor.service");
 /// The line of the shipped units that is replaced.
 const COMMAND: &str = "/usr/local/bin/pause-monitor daemon --allow-degraded";
-/// Where the system's unit keeps its data, and its configuration.
+const SYSTEM_UNITS: &str = "/etc/systemd/system";
+/// Where the system's unit keeps its data.
 pub const SYSTEM_DATA: &str = "/var/lib/pause-monitor";
 /// The system's unit's configuration file.
 pub const SYSTEM_CONFIG: &str = "/etc/pause-monitor/config.toml";
@@ -33,35 +35,82 @@ impl Unit {
     /// The user's unit, which runs `program`; `directories` are the daemon's options that name its places.
     #[must_use]
     pub fn of_user(who: &Who, program: &Path, directories: &[String]) -> Self {
-        let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let config = config.unwrap_or_else(|| who.home.join(".config"));
-        Self {
-            system: false,
-            file: config.join("systemd/user").join(UNIT),
-            command: command(program, directories),
-        }
+        Self { system: false, file: user_file(who), command: command(program, directories) }
     }
 
-    /// The system's unit.
-    #[must_use]
-    pub fn of_system(program: &Path) -> Self {
-        Self {
-            system: true,
-            file: Path::new("/etc/systemd/system").join(UNIT),
-            command: command(program, &[]),
+    /// Whether there is a systemd that would take it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Failed`] where there is none, with what to do instead.
+    pub fn has_a_manager(&self) -> Result<(), ServiceError> {
+        self.state().map(drop).map_err(|why| {
+            let instead = if self.system {
+                "this machine was not started by systemd, so run `pause-monitor daemon` under the supervisor that it has"
+            } else {
+                "log in as this user (su and sudo -u are no login), or run `pause-monitor daemon` under another supervisor"
+            };
+            ServiceError::Failed(format!("systemd does not answer ({why}): {instead}"))
+        })
+    }
+
+    /// The system's unit. Its program may read what only root may: nobody else can be able to change it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Usage`] where somebody is, or the unit could not see it.
+    pub fn of_system(program: &Path) -> Result<Self, ServiceError> {
+        let hidden = |real: &PathBuf| {
+            // ProtectHome= and PrivateTmp= have it look at empty ones.
+            ["/home", "/root", "/run/user", "/tmp", "/var/tmp"].iter().any(|place| real.starts_with(place))
+        };
+        let refused = match (Trust { owner: 0 }).file(program) {
+            Ok(real) if hidden(&real) => Some("the service can't see it there".to_owned()),
+            Ok(_) => None,
+            Err(why) => Some(why),
+        };
+        if let Some(why) = refused {
+            return Err(ServiceError::Usage(format!(
+                "{} can't be the system's service: {why}: put it where it is root's alone, `sudo install -m 755 {} /usr/local/bin/pause-monitor`, and run `sudo /usr/local/bin/pause-monitor install`",
+                program.display(),
+                run::shown(&[&program.to_string_lossy()])
+            )));
         }
+        Ok(Self { system: true, file: Path::new(SYSTEM_UNITS).join(UNIT), command: command(program, &[]) })
+    }
+
+    /// The system's unit, whatever it runs.
+    #[must_use]
+    pub fn installed_for_all() -> Self {
+        Self { system: true, file: Path::new(SYSTEM_UNITS).join(UNIT), command: String::new() }
     }
 
     /// Whether there is a system's unit.
     #[must_use]
     pub fn system_is_installed() -> bool {
-        Path::new("/etc/systemd/system").join(UNIT).exists()
+        Path::new(SYSTEM_UNITS).join(UNIT).exists()
     }
 
-    /// Where the system's unit has its configuration and data, for those who ask.
+    /// Where the system's unit has its configuration and data. They are root's, whoever called sudo.
     #[must_use]
     pub fn system_paths(paths: &Paths) -> Paths {
-        Paths { config_file: SYSTEM_CONFIG.into(), data_dir: SYSTEM_DATA.into(), ..paths.clone() }
+        Paths {
+            config_file: SYSTEM_CONFIG.into(),
+            data_dir: SYSTEM_DATA.into(),
+            owner: None,
+            ..paths.clone()
+        }
+    }
+
+    /// Whether one of these is a place of the system's unit.
+    #[must_use]
+    pub fn are_the_systems(paths: &Paths) -> bool {
+        paths.data_dir == Path::new(SYSTEM_DATA) || paths.config_file == Path::new(SYSTEM_CONFIG)
+    }
+
+    /// Whether root, who named no other place, means the system's unit: there is one.
+    #[must_use]
+    pub fn is_the_systems(paths: &Paths) -> bool {
+        let elsewhere = paths.data_origin != Origin::Default || paths.config_origin != Origin::Default;
+        paths.root && (Self::are_the_systems(paths) || (!elsewhere && Self::system_is_installed()))
     }
 
     /// The unit's text.
@@ -145,12 +194,39 @@ impl Unit {
     }
 }
 
-/// A command as a unit takes it (systemd.service(5), "Command lines").
+/// A command as a unit takes it (systemd.service(5), "Command lines"). Variables are not looked for in the program's path.
 fn command(program: &Path, directories: &[String]) -> String {
-    let program = program.to_string_lossy();
-    let fixed = ["daemon", "--allow-degraded"];
-    let words = std::iter::once(program.as_ref()).chain(fixed).chain(directories.iter().map(String::as_str));
-    words.map(quoted).collect::<Vec<_>>().join(" ")
+    let program = quoted(&program.to_string_lossy()).replace("$$", "$");
+    let words = ["daemon", "--allow-degraded"].into_iter().chain(directories.iter().map(String::as_str));
+    std::iter::once(program).chain(words.map(quoted)).collect::<Vec<_>>().join(" ")
+}
+
+/// The user's unit.
+#[must_use]
+pub fn user_file(who: &Who) -> PathBuf {
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    config.unwrap_or_else(|| who.home.join(".config")).join("systemd/user").join(UNIT)
+}
+
+/// The words of the command of a unit of ours; none where it is none of ours.
+#[must_use]
+pub fn words(unit: &str) -> Vec<String> {
+    let Some(line) = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")) else { return Vec::new() };
+    let (mut words, mut word, mut quotes) = (Vec::new(), None::<String>, false);
+    let mut letters = line.chars();
+    while let Some(c) = letters.next() {
+        match c {
+            '"' => {
+                quotes = !quotes;
+                word.get_or_insert_default();
+            }
+            ' ' if !quotes => words.extend(word.take()),
+            '\\' | '%' | '$' => word.get_or_insert_default().extend(letters.next()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
 }
 
 fn quoted(word: &str) -> String {
@@ -177,10 +253,27 @@ mod tests {
         let who = Who { uid: 1000, name: None, home: "/home/ann".into() };
         let shipped = Path::new("/usr/local/bin/pause-monitor");
         assert_eq!(Unit::of_user(&who, shipped, &[]).text(), USER);
-        assert_eq!(Unit::of_system(shipped).text(), SYSTEM);
+        let system = Unit { system: true, file: PathBuf::new(), command: command(shipped, &[]) };
+        assert_eq!(system.text(), SYSTEM);
         let unit = Unit::of_user(&who, Path::new("/home/a b/50%/p"), &["--data-dir".into(), "/d\"$x".into()]);
         let line = "ExecStart=\"/home/a b/50%%/p\" daemon --allow-degraded --data-dir \"/d\\\"$$x\"\n";
         assert!(unit.text().contains(line), "{}", unit.text());
         assert_eq!(unit.text().lines().count(), USER.lines().count());
+        assert_eq!(
+            words(&unit.text()),
+            ["/home/a b/50%/p", "daemon", "--allow-degraded", "--data-dir", "/d\"$x"]
+        );
+    }
+
+    #[test]
+    fn a_program_that_others_can_change_is_not_run_by_the_systems_unit() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("p");
+        std::fs::write(&program, "").unwrap();
+        let error = Unit::of_system(&program).unwrap_err().to_string();
+        assert!(
+            error.contains("can't be the system's service") && error.contains("/usr/local/bin"),
+            "{error}"
+        );
     }
 }

@@ -22,6 +22,10 @@ impl Report {
         let report: Value =
             serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}{}", run.stdout, run.stderr));
         assert_eq!(report["ok"] == true, run.code == 0, "{report:#}");
+        for check in report["checks"].as_array().unwrap() {
+            let wants = matches!(check["outcome"].as_str(), Some("failed" | "warning"));
+            assert!(!wants || check["fix"].is_string(), "what to do about it? {check:#}");
+        }
         Self { code: run.code, checks: report["checks"].as_array().unwrap().clone() }
     }
 
@@ -48,12 +52,12 @@ fn of_a_mac_on_which_nothing_is_installed_it_says_what_to_do() {
     report.is("configuration", "ok", "config.toml is right");
     report.is("counters", "ok", "load ");
     report.is("service", "warning", "pause-monitor install");
-    report.is("permission", "failed", "there is no /etc/sudoers.d/pause-monitor");
+    report.is("permission", "failed", "there is no /etc/sudoers.d/pause-monitor-");
     report.is("sampler flags", "ok", "knows its samplers");
     report.is("tailspin", "warning", "pause-monitor install --forensics");
     report.is("notifications", "ok", "notify-test");
     report.is("daemon", "failed", "pause-monitor install");
-    report.is("samples", "failed", "/etc/sudoers.d/pause-monitor");
+    report.is("samples", "failed", "/etc/sudoers.d");
     report.is("metrics", "warning", "nobody answers at http://127.0.0.1:9847/metrics");
     report.is("collector", "unknown", "[otlp] endpoint is not set");
     // For a person: a line each, the fix with it.
@@ -82,7 +86,7 @@ fn of_a_mac_that_is_watched_it_says_so_with_rate_and_cost() {
         (status["degraded"] == false).then_some(())
     });
     let report = Report::of(&machine);
-    report.is("service", "ok", "is loaded");
+    report.is("service", "ok", "is loaded and runs");
     report.is("permission", "ok", "with exactly these arguments");
     report.is("tailspin", "ok", "sudo permits");
     report.is("data directory", "ok", "free");
@@ -169,5 +173,6 @@ fn nobody_asks_a_port_that_is_not_ours_for_long() {
         .find(|check| check["check"] == "metrics")
         .unwrap()
         .clone();
-    assert_eq!(metrics["outcome"], "warning", "{metrics}");
+    assert_eq!(metrics["outcome"], "failed", "{metrics}");
+    assert!(metrics["found"].as_str().unwrap().contains("something else is at"), "{metrics}");
 }

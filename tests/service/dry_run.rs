@@ -15,15 +15,15 @@ fn shown(arguments: &[&str]) -> String {
 fn for_a_mac_every_file_and_command_is_shown() {
     let text = shown(&["install", "--dry-run", "--platform", "macos", "--forensics"]);
     for part in [
-        "file /etc/sudoers.d/pause-monitor (root's, 0440)\n",
+        "file /etc/sudoers.d/pause-monitor-",
         " ALL=(root) NOPASSWD: /usr/bin/powermetrics --samplers cpu_power\\,gpu_power\\,thermal\\,tasks\\,disk -f plist -i 100 -n 36000\n",
         " ALL=(root) NOPASSWD: /usr/bin/tailspin save -l 20 -n /var/db/pause-monitor/pause.tailspin\n",
-        "    /usr/bin/sudo -p 'pause-monitor: password of %p, to write /etc/sudoers.d/pause-monitor: ' -- /bin/sh -c 'set -eu\n",
+        "    /usr/bin/sudo -p 'pause-monitor: password of %p, to write its file in /etc/sudoers.d: ' -- /bin/sh -c 'set -eu\n",
         "    /usr/sbin/visudo -cqf \"$new\"\n",
         "directory HOME/.local/share/pause-monitor (0700)\n",
         "file HOME/Library/LaunchAgents/local.pause-monitor.plist (0644)\n",
         "    \t\t<string>--allow-degraded</string>\n",
-        "/local.pause-monitor\ncommand /bin/launchctl enable gui/",
+        "/local.pause-monitor\ncommand /bin/launchctl bootstrap gui/",
         " HOME/Library/LaunchAgents/local.pause-monitor.plist\n",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
@@ -47,7 +47,7 @@ fn a_removal_names_what_goes() {
     let text = shown(&["uninstall", "--dry-run", "--platform", "macos"]);
     for part in [
         "command /bin/launchctl bootout gui/",
-        "remove /etc/sudoers.d/pause-monitor\n",
+        "remove /etc/sudoers.d/pause-monitor-",
         "remove HOME/Library/LaunchAgents/local.pause-monitor.plist\n",
         "remove HOME/Library/Logs/pause-monitor.log.old\n",
         "remove HOME/.config/pause-monitor/config.toml\n",

@@ -11,7 +11,12 @@ use crate::machine::{HOME, LAUNCHD, Machine};
 const CONFIG: &str = "[source]\nkind = \"powermetrics\"\n";
 pub(crate) const INSTALL: [&str; 3] = ["install", "--platform", "macos"];
 pub(crate) const PLIST: &str = "/Users/alice/Library/LaunchAgents/local.pause-monitor.plist";
-const SUDOERS: &str = "/etc/sudoers.d/pause-monitor";
+/// Where the rules of a user are.
+pub(crate) fn sudoers(machine: &Machine, user: &str) -> String {
+    let uid = machine.shell("root", &format!("id -u {user}")).stdout;
+    format!("/etc/sudoers.d/pause-monitor-{}", uid.trim())
+}
+
 pub(crate) const LOG: &str = "/Users/alice/Library/Logs/pause-monitor.log";
 
 /// A machine with a configuration, on which alice may install.
@@ -71,11 +76,12 @@ fn it_is_installed_watches_is_installed_once_more_and_leaves_nothing_behind() {
     let before = files(&machine);
     machine.write(&format!("{HOME}/.config/pause-monitor/config.toml"), CONFIG);
     let said = done(&machine, &INSTALL);
+    let rules = &sudoers(&machine, "alice");
     assert!(said.contains("\nIt watches."), "{said}");
     assert_eq!(machine.asked(), 1, "one question");
     // Who owns what, and who may do what with it.
     let (uid, gid) = alice(&machine);
-    assert_eq!(mode(&machine, SUDOERS), (0, 0, 0o440));
+    assert_eq!(mode(&machine, rules), (0, 0, 0o440));
     assert_eq!(mode(&machine, PLIST), (uid, gid, 0o644));
     let data = format!("{HOME}/.local/share/pause-monitor");
     assert_eq!(mode(&machine, &data), (uid, gid, 0o700));
@@ -84,7 +90,7 @@ fn it_is_installed_watches_is_installed_once_more_and_leaves_nothing_behind() {
         assert_eq!(mode(&machine, &format!("{data}/{file}")), (uid, gid, 0o600), "{file}");
     }
     assert!(!machine.has("/var/db/pause-monitor"), "captures were not asked for");
-    assert!(machine.read(SUDOERS).contains("alice ALL=(root) NOPASSWD: /usr/bin/powermetrics --samplers "));
+    assert!(machine.read(rules).contains("alice ALL=(root) NOPASSWD: /usr/bin/powermetrics --samplers "));
     // It is the sampler as root, through the real sudo, that delivers.
     assert_eq!(status(&machine)["source"], "powermetrics");
     let processes = machine.processes();
@@ -93,7 +99,7 @@ fn it_is_installed_watches_is_installed_once_more_and_leaves_nothing_behind() {
     // Once more: nothing is written, nobody is asked, the daemon is started anew.
     let (inode, began) = (machine.path(PLIST).metadata().unwrap().ino(), starts(&machine));
     let said = done(&machine, &INSTALL);
-    assert!(said.contains(&format!("unchanged {SUDOERS}\nunchanged {PLIST}\nstarted\n")), "{said}");
+    assert!(said.contains(&format!("unchanged {rules}\nunchanged {PLIST}\nstarted\n")), "{said}");
     assert_eq!((machine.asked(), machine.path(PLIST).metadata().unwrap().ino()), (1, inode));
     assert_eq!(starts(&machine), began + 1);
     status(&machine);
@@ -120,7 +126,7 @@ fn it_is_installed_watches_is_installed_once_more_and_leaves_nothing_behind() {
         .then_some(())
     });
     // A second time there is nothing to do, and nobody is asked.
-    assert_eq!(done(&machine, &["uninstall", "--platform", "macos"]), "Done.\n");
+    assert_eq!(done(&machine, &["uninstall", "--platform", "macos"]), "Nothing was here for alice.\n");
     assert_eq!(machine.asked(), 2);
 }
 
@@ -128,20 +134,31 @@ fn it_is_installed_watches_is_installed_once_more_and_leaves_nothing_behind() {
 fn sudo_asks_once_on_the_terminal_and_a_wrong_password_changes_nothing() {
     let Some(machine) = Machine::new() else { return };
     machine.write(&format!("{HOME}/.config/pause-monitor/config.toml"), CONFIG);
-    let question = "pause-monitor: password of alice, to write /etc/sudoers.d/pause-monitor:";
+    let question = "pause-monitor: password of alice, to write its file in /etc/sudoers.d:";
     let (said, code) = machine.typed("alice", &INSTALL, &[(question, "secret")]);
     assert_eq!(code, 0, "{said}");
     let shown = said.find("alice ALL=(root) NOPASSWD: /usr/bin/powermetrics --samplers").unwrap();
     assert!(shown < said.find(question).unwrap(), "shown before it is asked for:\n{said}");
     assert_eq!(said.matches("password of alice").count(), 1, "{said}");
-    assert_eq!(mode(&machine, SUDOERS), (0, 0, 0o440));
+    assert_eq!(mode(&machine, &sudoers(&machine, "alice")), (0, 0, 0o440));
     // Somebody who is no administrator is told so by sudo, and has nothing changed.
     machine.write("/Users/bob/.config/pause-monitor/config.toml", CONFIG);
     let run = machine.run("bob", &INSTALL);
     assert_eq!(run.code, 1, "{}", run.stdout);
     assert!(run.stderr.contains("the rules for sudo were not written"), "{}", run.stderr);
     assert!(!machine.has("/Users/bob/Library/LaunchAgents"), "{}", run.stdout);
-    assert!(machine.read(SUDOERS).contains("alice") && !machine.read(SUDOERS).contains("bob"));
+    assert!(!machine.has(&sudoers(&machine, "bob")));
+    // Where he is one, he has rules of his own, and hers stay.
+    machine.write("/etc/sudoers.d/let-bob", "bob ALL=(root) NOPASSWD: /bin/sh\n");
+    assert_eq!(machine.shell("root", "chmod 440 /etc/sudoers.d/let-bob").code, 0);
+    machine.write("/Users/bob/.config/pause-monitor/config.toml", &format!("{CONFIG}[http]\nlisten = []\n"));
+    let run = machine.run("bob", &INSTALL);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    for user in ["alice", "bob"] {
+        assert!(machine.read(&sudoers(&machine, user)).contains(&format!("\n{user} ALL=(root)")), "{user}");
+    }
+    assert_eq!(machine.run("bob", &["uninstall", "--platform", "macos", "--yes"]).code, 0);
+    assert!(machine.has(&sudoers(&machine, "alice")) && !machine.has(&sudoers(&machine, "bob")));
 }
 
 #[test]
@@ -149,25 +166,28 @@ fn an_upgrade_changes_what_has_changed_and_keeps_the_data() {
     let Some(machine) = machine() else { return };
     done(&machine, &[&INSTALL[..], &["--forensics"]].concat());
     status(&machine);
-    assert_eq!(mode(&machine, "/var/db/pause-monitor"), (0, 0, 0o755));
+    let rules_file = &sudoers(&machine, "alice");
+    assert_eq!(mode(&machine, "/var/db/pause-monitor"), (0, 0, 0o700));
     assert!(
         machine
-            .read(SUDOERS)
+            .read(rules_file)
             .contains("/usr/bin/tailspin save -l 20 -n /var/db/pause-monitor/pause.tailspin\n")
     );
     // The same number of letters, and alice is an administrator: that sudo would run it with a password is not enough.
     let config = format!("{HOME}/.config/pause-monitor/config.toml");
     machine.write(&config, &format!("{CONFIG}[powermetrics]\ninterval = \"200ms\"\n"));
-    done(&machine, &[&INSTALL[..], &["--forensics"]].concat());
-    assert!(machine.read(SUDOERS).contains(" -i 200 -n 36000\n"), "{}", machine.read(SUDOERS));
+    done(&machine, &INSTALL);
+    let rules = machine.read(rules_file);
+    assert!(rules.contains(" -i 200 -n 36000\n"), "{rules}");
+    assert!(rules.contains("tailspin"), "what was permitted stays so: {rules}");
     // Another interval, no captures any more, another place of the program.
     machine.write(&config, &format!("{CONFIG}[powermetrics]\ninterval = \"500ms\"\n"));
     assert_eq!(machine.shell("root", "ln -s /opt/homebrew/bin/pause-monitor /usr/local/bin/pm").code, 0);
-    let run = machine.shell("alice", "/usr/local/bin/pm install --platform macos");
+    let run = machine.shell("alice", "/usr/local/bin/pm install --platform macos --no-forensics");
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     assert!(run.stdout.contains(&format!("replaced {PLIST}")), "{}", run.stdout);
     assert!(machine.read(PLIST).contains("<string>/usr/local/bin/pm</string>"), "the path that lasts");
-    let rules = machine.read(SUDOERS);
+    let rules = machine.read(rules_file);
     assert!(rules.contains(" -i 500 -n 36000\n") && !rules.contains("tailspin"), "{rules}");
     assert!(!machine.has("/var/db/pause-monitor"));
     status(&machine);
@@ -182,7 +202,7 @@ fn an_upgrade_changes_what_has_changed_and_keeps_the_data() {
     done(&machine, &["uninstall", "--platform", "macos", "--keep-data"]);
     assert!(machine.has(&format!("{HOME}/.local/share/pause-monitor/data.db")));
     assert!(machine.has(&format!("{HOME}/.config/pause-monitor/config.toml")));
-    for gone in [PLIST, SUDOERS, LOG] {
+    for gone in [PLIST, rules_file, LOG] {
         assert!(!machine.has(gone), "{gone}");
     }
 }
@@ -199,7 +219,7 @@ fn what_another_start_would_not_mend_is_told_once_and_a_crash_is_restarted() {
     until("another start", || (starts(&machine) > began).then_some(()));
     status(&machine);
     // The permission goes: degraded, and it lives on.
-    assert_eq!(machine.shell("root", &format!("rm {SUDOERS}")).code, 0);
+    assert_eq!(machine.shell("root", &format!("rm {}", sudoers(&machine, "alice"))).code, 0);
     let began = starts(&machine);
     let pid = machine.read(&format!("{HOME}/.local/share/pause-monitor/daemon.lock"));
     assert_eq!(machine.shell("alice", &format!("kill -KILL {pid}")).code, 0);
@@ -209,7 +229,7 @@ fn what_another_start_would_not_mend_is_told_once_and_a_crash_is_restarted() {
         (status["degraded"] == true).then_some(())
     });
     assert_eq!(starts(&machine), began + 1);
-    assert!(machine.read(LOG).contains("permit it in /etc/sudoers.d/pause-monitor"), "{}", machine.read(LOG));
+    assert!(machine.read(LOG).contains("`pause-monitor install` permits it"), "{}", machine.read(LOG));
     // A configuration that is wrong: told in the log, and not started again and again.
     machine.write(&format!("{HOME}/.config/pause-monitor/config.toml"), "[pause]\nmin_durations = 1\n");
     let pid = machine.read(&format!("{HOME}/.local/share/pause-monitor/daemon.lock"));
@@ -232,13 +252,88 @@ fn a_daemon_of_the_users_own_is_not_pushed_aside_and_one_that_comes_second_ends_
     let run = machine.run("alice", &INSTALL);
     assert_eq!(run.code, 5, "{}{}", run.stdout, run.stderr);
     assert!(run.stderr.contains("a daemon that is not this service runs on"), "{}", run.stderr);
-    assert!(!machine.has(SUDOERS) && !machine.has(PLIST), "nothing was begun");
+    assert!(!machine.has(&sudoers(&machine, "alice")) && !machine.has(PLIST), "nothing was begun");
     // Started all the same (at a login, say) it says why it ends, with a code that launchd takes for done.
     let run = machine.run("alice", &["daemon", "--under-launchd", "--log-file", LOG]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(machine.read(LOG).contains("is already running on"), "{}", machine.read(LOG));
-    daemon.kill().unwrap();
+    // Nor is it taken for the service, whose job launchd still has.
+    let end = format!("kill $(cat {HOME}/.local/share/pause-monitor/daemon.lock)");
+    assert_eq!(machine.shell("alice", &end).code, 0);
     daemon.wait().unwrap();
+    done(&machine, &INSTALL);
+    status(&machine);
+    machine.write(&format!("{HOME}/.config/pause-monitor/config.toml"), "[pause]\nmin_durations = 1\n");
+    let pid = machine.read(&format!("{HOME}/.local/share/pause-monitor/daemon.lock"));
+    assert_eq!(machine.shell("alice", &format!("kill -KILL {pid}")).code, 0);
+    until("a job whose program has ended", || machine.has(&format!("{LAUNCHD}/exit")).then_some(()));
+    let said = machine.run("alice", &["doctor", "--platform", "macos"]).stdout;
+    let line = said.lines().find(|line| line.contains(" service ")).unwrap();
+    assert!(line.starts_with("failed ") && line.contains("not running, last exit code 0"), "{line}");
+    machine.write(&format!("{HOME}/.config/pause-monitor/config.toml"), CONFIG);
+    let mut daemon =
+        machine.command("alice", &["pause-monitor", "daemon", "--source", "simulate:calm"]).spawn().unwrap();
+    until("its socket", || machine.run("alice", &["status"]).code.eq(&0).then_some(()));
+    for arguments in [&INSTALL[..], &["uninstall", "--platform", "macos", "--yes"]] {
+        let run = machine.run("alice", arguments);
+        assert_eq!(run.code, 5, "{}{}", run.stdout, run.stderr);
+    }
+    assert!(machine.has(&sudoers(&machine, "alice")) && machine.has(PLIST), "nothing was taken away");
+    assert_eq!(machine.shell("alice", &end).code, 0);
+    daemon.wait().unwrap();
+}
+
+#[test]
+fn a_job_that_takes_its_time_and_one_that_is_disabled_are_started_all_the_same() {
+    let Some(machine) = machine() else { return };
+    for (trouble, words) in [("bootout-36", "started"), ("disabled", "started")] {
+        machine.write(&format!("{LAUNCHD}/{trouble}"), "");
+        assert_eq!(machine.shell("root", &format!("chown alice {LAUNCHD}/{trouble}")).code, 0);
+        for _ in 0..2 {
+            assert!(done(&machine, &INSTALL).contains(words), "{trouble}");
+        }
+        status(&machine);
+    }
+    let calls = machine.read(&format!("{LAUNCHD}/calls"));
+    assert_eq!(calls.matches("\nenable ").count(), 1, "once, where it was needed:\n{calls}");
+}
+
+#[test]
+fn what_is_missing_at_a_start_is_tried_again_and_the_log_is_closed_to_others() {
+    let Some(machine) = machine() else { return };
+    assert_eq!(
+        machine.shell("alice", &format!("mkdir -p {HOME}/Library/Logs; touch {LOG}; chmod 644 {LOG}")).code,
+        0
+    );
+    // Another program has the port; then it has not.
+    let line = "import os, socket, time
+with socket.create_server((\"127.0.0.1\", 9847)):
+    open(\"/tmp/listens\", \"w\")
+    while not os.path.exists(\"/tmp/enough\"): time.sleep(0.05)";
+    let mut other = machine.command("bob", &["python3", "-c", line]).spawn().unwrap();
+    until("the port", || machine.has("/tmp/listens").then_some(()));
+    let began = starts(&machine);
+    machine.run("alice", &INSTALL);
+    until("several starts", || (starts(&machine) > began + 1).then_some(()));
+    assert!(machine.read(LOG).contains("127.0.0.1:9847 is in use"), "{}", machine.read(LOG));
+    assert_eq!(machine.shell("root", "touch /tmp/enough").code, 0);
+    other.wait().unwrap();
+    status(&machine);
+    assert_eq!(mode(&machine, LOG).2, 0o600);
+}
+
+#[test]
+fn data_that_the_service_has_elsewhere_is_used_and_taken_away_there() {
+    let Some(machine) = machine() else { return };
+    let data = format!("{HOME}/my data");
+    done(&machine, &[&INSTALL[..], &["--data-dir", &data]].concat());
+    assert!(machine.has(&format!("{data}/daemon.sock")));
+    done(&machine, &INSTALL);
+    assert!(machine.read(PLIST).contains("my data"), "{}", machine.read(PLIST));
+    let checks = machine.run("alice", &["doctor", "--platform", "macos"]).stdout;
+    assert!(checks.contains(&format!("{data}: ")), "{checks}");
+    done(&machine, &["uninstall", "--platform", "macos", "--yes"]);
+    assert!(!machine.has(&data));
 }
 
 #[test]
@@ -247,9 +342,10 @@ fn without_a_session_at_the_screen_it_waits_for_the_next_login() {
     machine.write(&format!("{LAUNCHD}/no-session"), "");
     let said = done(&machine, &INSTALL);
     assert!(said.contains("it starts at your next login there"), "{said}");
-    assert!(machine.has(PLIST) && machine.has(SUDOERS));
+    let rules = &sudoers(&machine, "alice");
+    assert!(machine.has(PLIST) && machine.has(rules));
     done(&machine, &["uninstall", "--platform", "macos", "--yes"]);
-    assert!(!machine.has(PLIST) && !machine.has(SUDOERS));
+    assert!(!machine.has(PLIST) && !machine.has(rules));
 }
 
 #[test]
@@ -261,8 +357,9 @@ fn under_sudo_it_is_the_users_service_and_root_alone_is_refused() {
         &format!("SUDO_UID={uid} SUDO_GID={gid} SUDO_USER=alice pause-monitor install --platform macos"),
     );
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
-    assert_eq!((mode(&machine, PLIST), mode(&machine, SUDOERS)), ((uid, gid, 0o644), (0, 0, 0o440)));
-    assert_eq!(machine.asked(), 0, "root asks nobody");
+    let rules = sudoers(&machine, "alice");
+    assert_eq!((mode(&machine, PLIST), mode(&machine, &rules)), ((uid, gid, 0o644), (0, 0, 0o440)));
+    assert_eq!(machine.asked(), 1, "as hers, by sudo once more: it has just been told the password");
     let run = machine.run("root", &INSTALL);
     assert_eq!(run.code, 2, "{}", run.stdout);
     assert!(run.stderr.contains("run this as the user whose Mac it is"), "{}", run.stderr);

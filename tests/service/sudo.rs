@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::daemon::until;
-use crate::install::{INSTALL, done, machine};
+use crate::install::{INSTALL, done, machine, sudoers};
 use crate::machine::Machine;
 use crate::peer::peer;
 
@@ -17,9 +17,11 @@ fn permitted() -> Option<Machine> {
     let machine = machine()?;
     done(&machine, &[&INSTALL[..], &["--forensics"]].concat());
     done(&machine, &["uninstall", "--platform", "macos", "--keep-data", "--dry-run"]);
-    let line =
-        "sed s/^alice/bob/ /etc/sudoers.d/pause-monitor >/etc/sudoers.d/bob && chmod 440 /etc/sudoers.d/bob";
-    assert_eq!(machine.shell("root", line).code, 0);
+    let line = format!(
+        "sed s/^alice/bob/ {} >/etc/sudoers.d/bob && chmod 440 /etc/sudoers.d/bob",
+        sudoers(&machine, "alice")
+    );
+    assert_eq!(machine.shell("root", &line).code, 0);
     Some(machine)
 }
 
@@ -85,11 +87,14 @@ fn exactly_the_command_is_permitted_and_every_variation_refused() {
 fn the_capture_is_written_and_removed_as_root_and_nothing_can_be_put_in_its_place() {
     let Some(machine) = permitted() else { return };
     let file = "/var/db/pause-monitor/pause.tailspin";
-    let save = format!("sudo -n /usr/bin/tailspin save -l 20 -n {file} && cat {file}");
+    let save = format!("sudo -n /usr/bin/tailspin save -l 20 -n {file} && sudo -n /bin/cat {file}");
     let run = machine.shell("bob", &save);
     assert_eq!((run.code, run.stdout.as_str()), (0, "what the kernel traced\n"), "{}", run.stderr);
     // The directory is root's: nobody can have root write, or remove, somewhere else.
     for trick in [
+        format!("cat {file}"),
+        "ls /var/db/pause-monitor".to_owned(),
+        format!("sudo -n /bin/cat {file} /etc/shadow"),
         format!("rm -f {file}"),
         format!("mv {file} {file}.old"),
         format!("ln -sf /etc/passwd {file}"),
@@ -103,21 +108,35 @@ fn the_capture_is_written_and_removed_as_root_and_nothing_can_be_put_in_its_plac
     }
     assert_eq!(machine.shell("bob", &format!("sudo -n /bin/rm -f {file}")).code, 0);
     assert!(!machine.has(file));
+    // What stands in its place before is not taken for root's.
+    for place in
+        ["ln -s /etc /var/db/pause-monitor", "mkdir /var/db/pause-monitor; chown bob /var/db/pause-monitor"]
+    {
+        let line = format!("rm -rf /var/db/pause-monitor; {place}");
+        assert_eq!(machine.shell("root", &line).code, 0);
+        let run = machine.run("alice", &[&INSTALL[..], &["--forensics"]].concat());
+        assert_eq!(run.code, 1, "{place}: {}", run.stdout);
+        assert!(run.stderr.contains("is not root's: remove it first"), "{place}: {}", run.stderr);
+    }
 }
 
 #[test]
 fn what_visudo_refuses_never_goes_in() {
     let Some(machine) = machine() else { return };
     done(&machine, &INSTALL);
-    let before = machine.read("/etc/sudoers.d/pause-monitor");
+    let rules = &sudoers(&machine, "alice");
+    let before = machine.read(rules);
     // Root's part, given rules that are none: as if what was checked before had been changed since.
     let dry = machine.run("alice", &[&INSTALL[..], &["--dry-run", "--forensics"]].concat()).stdout;
     let (_, script) = dry.split_once("-- /bin/sh -c '").unwrap();
     let (script, _) = script.split_once("' pause-monitor '").unwrap();
     let script = script.replace(r"'\''", "'");
     machine.write("/root-part", &script);
-    let run = machine.shell("root", "/bin/sh /root-part 'alice ALL=(ALL' none");
+    let run = machine.shell(
+        "root",
+        &format!("/bin/sh /root-part 'alice ALL=(ALL' none {}", rules.rsplit('-').next().unwrap()),
+    );
     assert_ne!(run.code, 0, "{}", run.stdout);
-    assert_eq!(machine.read("/etc/sudoers.d/pause-monitor"), before);
-    assert!(!machine.has("/etc/sudoers.d/pause-monitor.new"), "the draft is gone");
+    assert_eq!(machine.read(rules), before);
+    assert!(!machine.has(&format!("{rules}.new")), "the draft is gone");
 }

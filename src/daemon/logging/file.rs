@@ -3,10 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::config::Paths;
+use crate::config;
 
 /// A log longer than this, bytes, becomes the old one, and a new one is begun.
 const LONGEST: u64 = 2 << 20;
@@ -23,7 +23,6 @@ pub fn old(path: &Path) -> PathBuf {
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
-    paths: Paths,
     file: File,
     /// Bytes in it.
     length: u64,
@@ -35,8 +34,8 @@ impl LogFile {
     ///
     /// # Errors
     /// The system's, with the path.
-    pub fn open(path: &Path, paths: &Paths) -> io::Result<Self> {
-        let mut log = Self::begin(path, paths, LONGEST)?;
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut log = Self::begin(path, LONGEST)?;
         log.be_standard_error();
         if log.length > log.longest {
             log.renew();
@@ -44,13 +43,13 @@ impl LogFile {
         Ok(log)
     }
 
-    fn begin(path: &Path, paths: &Paths, longest: u64) -> io::Result<Self> {
+    fn begin(path: &Path, longest: u64) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
-            paths.create_dir(directory)?;
+            config::create_dir(directory)?;
         }
-        let file = open(path, paths)?;
+        let file = open(path)?;
         let length = file.metadata().map_or(0, |metadata| metadata.len());
-        Ok(Self { path: path.to_owned(), paths: paths.clone(), file, length, longest })
+        Ok(Self { path: path.to_owned(), file, length, longest })
     }
 
     fn be_standard_error(&self) {
@@ -60,8 +59,7 @@ impl LogFile {
 
     /// Has the file be the old one and begins a new one; where that fails, empties it: it has to stay small.
     fn renew(&mut self) {
-        let renewed =
-            std::fs::rename(&self.path, old(&self.path)).and_then(|()| open(&self.path, &self.paths));
+        let renewed = std::fs::rename(&self.path, old(&self.path)).and_then(|()| open(&self.path));
         match renewed {
             Ok(file) => {
                 self.file = file;
@@ -75,11 +73,14 @@ impl LogFile {
     }
 }
 
-fn open(path: &Path, paths: &Paths) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("can't log to {}: {error}", path.display()));
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(named)?;
-    paths.own(path)?;
+    // launchd makes the file before us, and not every version of it minds its job's Umask.
+    if file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0) {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(named)?;
+    }
     Ok(file)
 }
 
@@ -104,7 +105,7 @@ mod tests {
 
     /// A log that does not take standard error from the other tests.
     fn log(path: &Path) -> LogFile {
-        LogFile::begin(path, &Paths::default(), 1_000).unwrap()
+        LogFile::begin(path, 1_000).unwrap()
     }
 
     #[test]

@@ -3,17 +3,20 @@
 use super::{Live, Sampler, SourceState, Ticks};
 use crate::clock;
 use crate::engine::FAST_PATH_NS;
+use crate::privileges;
 use crate::source::linux::LinuxSource;
 
 /// Reads until it is asked to end.
 pub(super) fn run(sampler: &mut Sampler) {
-    let mut source = match LinuxSource::new() {
-        Ok(source) => source,
-        Err(error) => return sampler.cant_start(error.to_string()),
-    };
     let mut live = match Live::new() {
         Ok(live) => live,
         Err(error) => return sampler.cant_start(format!("the heartbeat can't start: {error}")),
+    };
+    // After that: a thread starts with what is in force in its maker.
+    privileges::raise();
+    let mut source = match LinuxSource::new() {
+        Ok(source) => source,
+        Err(error) => return sampler.cant_start(error.to_string()),
     };
     let mut last = clock::now();
     sampler.engine.started(&last);

@@ -150,7 +150,7 @@ pub(super) fn capture(name: Name, programs: &Programs, at: Moment<'_>) -> Result
             Capture {
                 ways: vec![vec![
                     programs.as_root(&programs.tailspin, &[&TAILSPIN_SAVE[..], &[&file]].concat()),
-                    argv(&programs.cat, &[&file]),
+                    programs.as_root(&programs.cat, &[&file]),
                 ]],
                 // It is large, and holds what others did.
                 afterwards: Some(programs.as_root(&programs.rm, &["-f", &file])),

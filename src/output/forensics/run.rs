@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::child;
+use crate::privileges;
 
 /// How often the rest of the worker has its turn while a process runs.
 const TICK_MS: libc::c_int = 100;
@@ -72,6 +73,8 @@ impl Process {
                 if out_of_the_way {
                     give_way();
                 }
+                privileges::for_good()?;
+                // After that: a change of user forgets it.
                 end_with_us();
                 Ok(())
             });

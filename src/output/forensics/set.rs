@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::{Name, Outcome, Pause};
-use crate::config::Paths;
+use crate::config::{self, Paths};
 use crate::event::{EventId, Gap};
 use crate::output::store::{Capture, EVENTS_DIRECTORY, Incident, QueryError, Reader, hex};
 
@@ -87,8 +87,8 @@ impl Set {
         let events = events_directory(paths);
         let incident = hex(self.incident);
         let directory = events.join(format!(".{}-{}-{incident}{UNFINISHED}", self.event, self.started_ns));
-        paths.create_dir(&events)?;
-        paths.create_dir(&directory)?;
+        config::create_dir(&events)?;
+        config::create_dir(&directory)?;
         self.directory = Some(directory);
         Ok(())
     }
@@ -127,9 +127,9 @@ impl Set {
     }
 
     /// A new file of the directory.
-    pub(super) fn file(&self, name: Name, paths: &Paths) -> io::Result<Unfinished> {
+    pub(super) fn file(&self, name: Name) -> io::Result<Unfinished> {
         let directory = self.directory.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        Unfinished::new(directory, name.file(), paths)
+        Unfinished::new(directory, name.file())
     }
 
     /// Sees to it that the names of its files are on the disk as their contents are. Best effort: they are there.
@@ -171,11 +171,9 @@ enum Out {
 
 impl Unfinished {
     /// A file of that name in `directory`, for its owner alone; packed where the name ends so.
-    fn new(directory: &Path, name: &str, paths: &Paths) -> io::Result<Self> {
+    fn new(directory: &Path, name: &str) -> io::Result<Self> {
         let path = directory.join(format!("{name}{UNFINISHED}"));
-        // New, so no link that somebody put there is followed: the daemon may be root's in a user's directory.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        paths.own(&path)?;
         let file = BufWriter::with_capacity(64 << 10, file);
         let out = if name.ends_with(".gz") {
             Out::Packed(Box::new(GzEncoder::new(file, Compression::fast())))
@@ -325,11 +323,11 @@ mod tests {
     #[test]
     fn a_file_that_is_not_finished_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let mut file = Unfinished::new(directory.path(), "x.txt", &Paths::default()).unwrap();
+        let mut file = Unfinished::new(directory.path(), "x.txt").unwrap();
         file.write_all(b"half").unwrap();
         drop(file);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-        let mut file = Unfinished::new(directory.path(), "x.txt", &Paths::default()).unwrap();
+        let mut file = Unfinished::new(directory.path(), "x.txt").unwrap();
         file.write_all(b"whole").unwrap();
         file.finish().unwrap();
         assert_eq!(fs::read(directory.path().join("x.txt")).unwrap(), b"whole");

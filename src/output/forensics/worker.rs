@@ -262,7 +262,7 @@ impl Worker {
     /// Writes the frozen ring, as the socket would have told it.
     fn ring(&mut self, set: &mut Set, pause: &Pause) {
         let write = || -> io::Result<()> {
-            let mut file = set.file(Name::Ring, &self.options.paths)?;
+            let mut file = set.file(Name::Ring)?;
             let mut line = Vec::new();
             for sample in &pause.ring {
                 line.clear();
@@ -374,7 +374,7 @@ impl Worker {
                     return Done::nothing(name, outcome, format!("{program} can't be run: {error}"));
                 }
             };
-            let mut file = match set.file(name, &self.options.paths) {
+            let mut file = match set.file(name) {
                 Ok(file) => file,
                 Err(error) => {
                     // It is told to stop at once.

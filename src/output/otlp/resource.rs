@@ -76,7 +76,6 @@ pub(super) fn instance(paths: &Paths) -> Result<String, OtlpError> {
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         writeln!(file, "{uuid}")?;
         file.sync_all()?;
-        paths.own(&draft)?;
         std::fs::rename(&draft, &path)?;
         Ok(uuid)
     };

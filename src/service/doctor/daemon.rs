@@ -31,14 +31,15 @@ pub(super) fn look(doctor: &Doctor<'_>, progress: &mut dyn FnMut(&str)) -> Seen 
                 ClientError::NotRunning(directory) => format!("none runs on {}", directory.display()),
                 other => other.to_string(),
             };
-            return one(
-                Finding::failed(
-                    CHECK,
-                    found,
-                    "pause-monitor install, or `pause-monitor daemon` in a terminal",
-                ),
-                false,
-            );
+            let finding = if doctor.is_left_to_the_system() {
+                Finding::unknown(CHECK, "none of yours runs: that is the system's service's")
+            } else if doctor.paths.root {
+                Finding::failed(CHECK, found, "sudo pause-monitor install")
+            } else {
+                let fix = "pause-monitor install, or `pause-monitor daemon` in a terminal";
+                Finding::failed(CHECK, found, fix)
+            };
+            return one(finding, false);
         }
         Err(error @ ClientError::NotOurs(_)) => {
             return one(

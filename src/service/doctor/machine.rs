@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::{Finding, Outcome};
+use super::Finding;
 use crate::clock;
 use crate::config::Paths;
 use crate::output::socket;
@@ -121,7 +121,7 @@ pub(super) fn directory(paths: &Paths) -> Finding {
         }
     };
     // SAFETY: geteuid has no preconditions and cannot fail.
-    let us = paths.owner.map_or_else(|| unsafe { libc::geteuid() }, |owner| owner.uid);
+    let us = unsafe { libc::geteuid() };
     let mode = metadata.permissions().mode() & 0o777;
     if metadata.uid() != us && us != 0 {
         let found = format!("{shown} is user {}'s", metadata.uid());
@@ -177,6 +177,13 @@ pub(super) fn database(paths: &Paths) -> Finding {
             error.to_string(),
             "start the daemon: it moves the damaged file aside and begins a new one",
         ),
-        Err(error) => Finding::new(CHECK, Outcome::Failed, error.to_string()),
+        Err(error) => {
+            let file = paths.data_dir.join(crate::output::store::FILE_NAME);
+            Finding::failed(
+                CHECK,
+                error.to_string(),
+                format!("it has to be yours and readable: look at `ls -l '{}'`", file.display()),
+            )
+        }
     }
 }

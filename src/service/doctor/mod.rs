@@ -10,6 +10,7 @@ mod sampler;
 
 use serde::Serialize;
 
+use super::systemd::{self, Unit};
 use super::{Platform, Who};
 use crate::config::{Config, Paths};
 
@@ -55,6 +56,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(check: &'static str, outcome: Outcome, found: impl AsRef<str>) -> Self {
+        // What does not work comes with what to do: only `warning` and `failed` make one.
         Self { check, outcome, found: crate::sample::printable(found.as_ref()), fix: None }
     }
 
@@ -118,18 +120,24 @@ impl Doctor<'_> {
             // What a daemon would have shown is tried out.
             sampler::try_out(self, progress).into_iter().for_each(&mut *found);
         }
-        found(network::metrics(self));
+        found(network::metrics(self, runs));
         found(network::collector(self));
+    }
+
+    /// Nothing of the user's own is asked for: the system's service watches.
+    fn is_left_to_the_system(&self) -> bool {
+        self.platform == Platform::Linux
+            && !self.paths.root
+            && Unit::system_is_installed()
+            && !systemd::user_file(self.who).exists()
     }
 
     fn configuration(&self) -> Finding {
         let file = self.paths.config_file.display();
         match &self.wrong {
-            Some(wrong) => Finding::failed(
-                "configuration",
-                wrong,
-                "correct it; `pause-monitor config check` looks again",
-            ),
+            Some(wrong) => {
+                Finding::failed("configuration", wrong, "`pause-monitor config check` looks again then")
+            }
             None if self.paths.config_file.exists() => {
                 Finding::ok("configuration", format!("{file} is right"))
             }

@@ -1,6 +1,6 @@
 //! Those who are told over the network: Prometheus asks us, a collector is sent to.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -13,24 +13,42 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest page that is read, bytes.
 const PAGE: u64 = 4 << 20;
 
+/// What to do about somebody else at our address.
+const ELSEWHERE: &str = "end it, or choose another address: [http] listen";
+
 /// Whether Prometheus would be answered.
-pub(super) fn metrics(doctor: &Doctor<'_>) -> Finding {
+///
+/// `runs`: our daemon does.
+pub(super) fn metrics(doctor: &Doctor<'_>, runs: bool) -> Finding {
     const CHECK: &str = "metrics";
     let Some(address) = address(doctor) else {
         return Finding::unknown(CHECK, "they are turned off: [http] listen is empty");
     };
     match scrape(doctor) {
         Ok(page) => match value(&page, "pause_monitor_up") {
+            Some(_) if !runs => {
+                let found = format!(
+                    "at {address} answers a pause-monitor, but not one of {}",
+                    doctor.paths.data_dir.display()
+                );
+                if doctor.is_left_to_the_system() {
+                    return Finding::ok(CHECK, format!("{found}: the system's service's, it seems"));
+                }
+                Finding::warning(
+                    CHECK,
+                    found,
+                    "another user's, or the system's: a daemon of yours needs another address, [http] listen",
+                )
+            }
             Some(up) => {
                 let state = if up == 1.0 { "complete samples arrive" } else { "no complete samples arrive" };
                 Finding::ok(CHECK, format!("Prometheus is answered at http://{address}/metrics ({state})"))
             }
-            None => Finding::failed(
-                CHECK,
-                format!("something else answers at {address}"),
-                "end it, or choose another address: [http] listen",
-            ),
+            None => Finding::failed(CHECK, format!("something else answers at {address}"), ELSEWHERE),
         },
+        Err(NoPage::Else(what)) => {
+            Finding::failed(CHECK, format!("something else is at {address}: {what}"), ELSEWHERE)
+        }
         Err(NoPage::Secured) => {
             let found = format!("{address} wants a password or TLS (web_config): not asked from here");
             Finding::unknown(CHECK, found)
@@ -95,6 +113,8 @@ fn reach(host: &str, port: u16) -> Result<(), String> {
 
 /// Why there is no page of metrics.
 pub(super) enum NoPage {
+    /// Somebody took the connection, and answered otherwise, or not at all.
+    Else(String),
     /// It is for those with a password, or behind TLS.
     Secured,
     /// Something else, in a line.
@@ -122,13 +142,21 @@ pub(super) fn scrape(doctor: &Doctor<'_>) -> Result<String, NoPage> {
     stream.set_write_timeout(Some(PATIENCE)).map_err(not)?;
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").map_err(not)?;
     let mut page = Vec::new();
-    Read::take(stream, PAGE).read_to_end(&mut page).map_err(not)?;
+    Read::take(stream, PAGE).read_to_end(&mut page).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            NoPage::Else(format!("it does not answer within {} s", PATIENCE.as_secs()))
+        }
+        _ => NoPage::Else(error.to_string()),
+    })?;
     let page = String::from_utf8_lossy(&page).into_owned();
     match page.split_once("\r\n\r\n") {
         Some((header, body)) if header.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
         Some((header, _)) if header.starts_with("HTTP/1.1 401") => Err(NoPage::Secured),
-        Some((header, _)) => Err(NoPage::Not(header.lines().next().unwrap_or_default().to_owned())),
-        None => Err(NoPage::Not("it does not speak HTTP".to_owned())),
+        Some((header, _)) => {
+            let status = header.lines().next().unwrap_or_default();
+            Err(NoPage::Else(format!("it says {}", status.chars().take(80).collect::<String>())))
+        }
+        None => Err(NoPage::Else("it does not speak HTTP".to_owned())),
     }
 }
 

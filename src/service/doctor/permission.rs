@@ -2,7 +2,7 @@
 
 use super::{Doctor, Finding};
 use crate::config::SourceKind;
-use crate::service::launchd::Agent;
+use crate::service::launchd::{Agent, Job};
 use crate::service::plan::Service;
 use crate::service::run::{self, AT_ONCE, LAUNCHCTL, POWERMETRICS, SUDO, TAILSPIN};
 use crate::service::{Platform, sudoers, systemd::Unit};
@@ -14,13 +14,19 @@ pub(super) fn service(doctor: &Doctor<'_>) -> Finding {
     const CHECK: &str = "service";
     let service = match Service::new(doctor.platform, doctor.who, doctor.paths) {
         Ok(service) => service,
-        Err(error) => return Finding::unknown(CHECK, error.to_string()),
+        Err(error) => return Finding::failed(CHECK, error.to_string(), "see there"),
     };
     let file = service.file().display().to_string();
     if !service.file().exists() {
+        if doctor.is_left_to_the_system() {
+            return Finding::ok(
+                CHECK,
+                "the system's service is installed; sudo pause-monitor doctor looks at it",
+            );
+        }
         return Finding::warning(CHECK, "it is not installed: nothing watches after the next start", INSTALL);
     }
-    if !service.is_in_place(doctor.paths) {
+    if !service.is_in_place() {
         let found = format!("{file} is not what this version would write");
         return Finding::warning(CHECK, found, INSTALL);
     }
@@ -32,14 +38,19 @@ pub(super) fn service(doctor: &Doctor<'_>) -> Finding {
 
 fn agent_state(agent: &Agent, file: &str) -> Finding {
     const CHECK: &str = "service";
-    match agent.is_loaded() {
-        Some(true) => Finding::ok(CHECK, format!("{file} is loaded")),
-        Some(false) => Finding::failed(
+    match agent.job() {
+        Job::Running => Finding::ok(CHECK, format!("{file} is loaded and runs")),
+        Job::Ended(how) => Finding::failed(
+            CHECK,
+            format!("{file} is loaded, but its program does not run ({how})"),
+            format!("{} says why; then: {INSTALL}", agent.log.display()),
+        ),
+        Job::None => Finding::failed(
             CHECK,
             format!("{file} is there, but launchd does not have it"),
             format!("log in at the screen (over ssh it can't be started), or: {INSTALL}"),
         ),
-        None => Finding::unknown(CHECK, "launchctl does not answer"),
+        Job::Unknown => Finding::unknown(CHECK, "launchctl does not answer"),
     }
 }
 
@@ -75,13 +86,11 @@ pub(super) fn permission(doctor: &Doctor<'_>) -> Finding {
     if sudoers::runs(sampler) {
         return Finding::ok(CHECK, "sudo runs powermetrics with exactly these arguments");
     }
-    let found = if std::fs::symlink_metadata(sudoers::FILE).is_ok() {
-        format!(
-            "{} is there, but permits another command: was the interval or the user changed?",
-            sudoers::FILE
-        )
+    let file = sudoers::file(doctor.who.uid);
+    let found = if std::fs::symlink_metadata(&file).is_ok() {
+        format!("{file} is there, but permits another command: was the interval changed?")
     } else {
-        format!("sudo does not permit powermetrics: there is no {}", sudoers::FILE)
+        format!("sudo does not permit powermetrics: there is no {file}")
     };
     Finding::failed(CHECK, found, INSTALL)
 }
@@ -129,18 +138,16 @@ pub(super) fn tailspin(_: &Doctor<'_>) -> Finding {
         Err(error) => return Finding::unknown(CHECK, error.to_string()),
     };
     let said = format!("{} {}", answer.out, answer.err).to_lowercase();
+    if !sudoers::captures_are_permitted() {
+        let found = "sudo does not permit to save what the kernel traced: captures are `not permitted`";
+        return Finding::warning(CHECK, found, "pause-monitor install --forensics, if you want them");
+    }
     if said.contains("disabled") || said.contains("not enabled") {
         return Finding::warning(
             CHECK,
             "the kernel does not trace: there would be nothing to save",
             "sudo tailspin enable",
         );
-    }
-    // The directory is made with the rule; of an administrator sudo would say yes to anything.
-    let prepared = std::path::Path::new(sudoers::TAILSPIN_DIRECTORY).is_dir();
-    if !prepared || !sudoers::permits(&sudoers::TAILSPIN_SAVE) {
-        let found = "sudo does not permit to save what the kernel traced: captures are `not permitted`";
-        return Finding::warning(CHECK, found, "pause-monitor install --forensics, if you want them");
     }
     if said.contains("enabled") {
         Finding::ok(CHECK, "the kernel traces, and sudo permits to save it")

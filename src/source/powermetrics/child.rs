@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::command;
 use super::decode::OwnPids;
+use crate::privileges;
 
 /// What is asked for as room between the sampler and us, bytes: about fifteen documents, so that our own
 /// starvation does not hold the sampler up.
@@ -130,11 +132,18 @@ fn spawn(command: &[String]) -> io::Result<(std::process::Child, OwnedFd)> {
     let (program, arguments) =
         command.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no command"))?;
     let (ours, theirs) = channel()?;
+    let roots = command::may_be_roots(command).is_ok();
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::from(theirs)).stderr(Stdio::piped());
-    // SAFETY: setsid is async-signal-safe and touches no memory.
+    // SAFETY: what is called is async-signal-safe and touches no memory.
     unsafe {
-        command.pre_exec(|| if libc::setsid() == -1 { Err(io::Error::last_os_error()) } else { Ok(()) });
+        command.pre_exec(move || {
+            if libc::setsid() == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            // Under sudo: whoever writes the configuration must not choose what root runs.
+            if roots { privileges::back() } else { privileges::for_good() }
+        });
     }
     let child = command.spawn()?;
     set_nonblocking(&ours)?;

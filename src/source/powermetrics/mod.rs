@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::process::ExitStatus;
 
 pub mod child;
+pub mod command;
 pub mod decode;
 pub mod frame;
 pub mod restart;
@@ -149,7 +150,7 @@ pub fn explain(command: &[String], news: &News) -> String {
                 "a terminal is required",
             ]) {
                 format!(
-                    "{sampler} needs root ({line}): permit it in /etc/sudoers.d/pause-monitor with exactly this command, {}",
+                    "{sampler} needs root ({line}): `pause-monitor install` permits it, or a line in /etc/sudoers.d with exactly this command, {}",
                     sudoers_command(command)
                 )
             } else if let Some(line) = said(&["command not found"]) {

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 pub use context::HookContext;
+pub use exec::Trust;
 pub use stats::{HookStats, Outcome};
 
 use super::payload::{Payload, Status};
@@ -192,12 +193,11 @@ impl Hooks {
 ///
 /// # Errors
 /// The first thing that is wrong, in a line.
-pub fn check(hooks: &[Hook], paths: &crate::config::Paths) -> Result<Vec<String>, String> {
-    let context = HookContext::new(paths);
+pub fn check(hooks: &[Hook]) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
     for hook in hooks {
         if let Some(file) = &hook.secret_file {
-            let found = webhook::check_key(file, &context);
+            let found = webhook::check_key(file);
             let mode = found.map_err(|why| format!("hook {}: {why}", hook.name))?;
             warnings.extend(mode.map(|mode| readable(hook, mode)));
         }
@@ -229,9 +229,7 @@ async fn run(
 ) -> Done {
     let mut stop = shared.stop.subscribe();
     match &hook.webhook {
-        Some(url) => {
-            webhook::run(hook, url, &shared.context, payload, &shared.slots, &mut stop, reading).await
-        }
+        Some(url) => webhook::run(hook, url, payload, &shared.slots, &mut stop, reading).await,
         None => match shared.slots.acquire().await {
             Ok(_slot) => exec.run(hook, &shared.context, payload).await,
             Err(_) => stopped(),

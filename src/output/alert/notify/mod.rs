@@ -153,11 +153,11 @@ impl Desktop {
         if let Some(owner) = &self.owner {
             let runtime = format!("/run/user/{}", owner.uid);
             command
-                .uid(owner.uid)
-                .gid(owner.gid)
                 .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={runtime}/bus"))
                 .env("XDG_RUNTIME_DIR", runtime);
         }
+        // SAFETY: it is async-signal-safe.
+        unsafe { command.pre_exec(crate::privileges::for_good) };
         command.spawn()
     }
 }

@@ -23,6 +23,7 @@ use super::{Done, HookContext, Outcome};
 use crate::config::Hook;
 use process::{NotStarted, Process};
 use tail::Tail;
+pub use trust::Trust;
 
 /// What a program may print, bytes; then its output is closed.
 const PRINTED: u64 = 64 << 20;

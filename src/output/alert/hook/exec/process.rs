@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 
-use super::super::context::{HookContext, PATH, RunAs};
+use super::super::context::{HookContext, PATH};
 use super::find;
 use super::trust::Trust;
 use crate::child;
+use crate::privileges;
 
 /// Why there is no process.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,27 +80,22 @@ fn spawn(
         .stdin(their_input)
         .stdout(their_output.try_clone()?)
         .stderr(their_output);
-    let run_as = context.run_as.clone();
-    // SAFETY: `prepare` calls the system alone, with memory that was there before.
-    unsafe { command.pre_exec(move || prepare(run_as.as_ref())) };
+    // SAFETY: `prepare` calls the system alone.
+    unsafe { command.pre_exec(prepare) };
     let child = command.spawn()?;
     Ok(Process { child, input: Some(input.into()), output: Some(output.into()), reaped: false })
 }
 
-/// Between fork and exec: a session, no descriptor of ours, another user. It must not allocate.
-fn prepare(run_as: Option<&RunAs>) -> io::Result<()> {
-    let done = |result: libc::c_int| if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) };
-    // SAFETY: the calls take numbers, and a list of groups with its length; all may be called after a fork.
+/// Between fork and exec: a session, no descriptor of ours, nothing left of root under sudo. It must not allocate.
+fn prepare() -> io::Result<()> {
+    // SAFETY: setsid takes nothing; both may be called after a fork.
     unsafe {
-        done(libc::setsid())?;
-        close_on_exec();
-        if let Some(RunAs { owner, groups }) = run_as {
-            done(libc::setgroups(groups.len() as _, groups.as_ptr()))?;
-            done(libc::setgid(owner.gid))?;
-            done(libc::setuid(owner.uid))?;
+        if libc::setsid() == -1 {
+            return Err(io::Error::last_os_error());
         }
+        close_on_exec();
     }
-    Ok(())
+    privileges::for_good()
 }
 
 /// Marks all descriptors but the first three: some may have been made without the mark in another thread just now.

@@ -17,8 +17,9 @@ const FIRST_LINE: u64 = 256;
 
 /// The word for what may be trusted: files of root and of `owner`, which is root but in tests.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Trust {
-    pub(super) owner: u32,
+pub struct Trust {
+    /// A user besides root.
+    pub owner: u32,
 }
 
 impl Trust {
@@ -70,7 +71,10 @@ impl Trust {
 
     /// The file that a path leads to, or why others could change where it leads or what is there. In a directory
     /// with the sticky bit others can't take away what is not theirs.
-    pub(super) fn file(self, path: &Path) -> Result<PathBuf, String> {
+    ///
+    /// # Errors
+    /// Why, in a line.
+    pub fn file(self, path: &Path) -> Result<PathBuf, String> {
         let mut so_far = PathBuf::from("/");
         let mut left: Vec<OsString> = Vec::new();
         put(path, &mut left);

@@ -5,7 +5,6 @@ mod sign;
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::super::super::backoff::{Backoff, chance};
 use super::super::super::client::{self, Client, USER_AGENT, chain, line, retry_after};
 use super::super::payload::Payload;
-use super::{Done, HookContext, Outcome, readable, stopped};
+use super::{Done, Outcome, readable, stopped};
 use crate::clock;
 use crate::config::{Hook, WebhookUrl};
 use crate::output::store::{hex, random_incident};
@@ -55,21 +54,20 @@ struct Message {
 }
 
 /// Whether there is a key in that file that can be used, with the file's mode where others can read it; why not.
-pub(super) fn check_key(file: &Path, context: &HookContext) -> Result<Option<u32>, String> {
-    sign::read(file, context).map(|(_, mode)| mode)
+pub(super) fn check_key(file: &Path) -> Result<Option<u32>, String> {
+    sign::read(file).map(|(_, mode)| mode)
 }
 
 /// Sends the payload, and sends it again where that may help. Only while a request is under way it holds one of `slots`.
 pub(super) async fn run(
     hook: &Hook,
     url: &WebhookUrl,
-    context: &Arc<HookContext>,
     payload: &Payload,
     slots: &Semaphore,
     stop: &mut watch::Receiver<bool>,
     reading: &mut Reading,
 ) -> Done {
-    let (message, client) = match prepare(hook, url, context, payload, reading).await {
+    let (message, client) = match prepare(hook, url, payload, reading).await {
         Ok(prepared) => prepared,
         Err(why) => return Done::new(Outcome::Failed, &why),
     };
@@ -103,7 +101,6 @@ pub(super) async fn run(
 async fn prepare(
     hook: &Hook,
     url: &WebhookUrl,
-    context: &Arc<HookContext>,
     payload: &Payload,
     reading: &mut Reading,
 ) -> Result<(Message, Client), String> {
@@ -114,8 +111,7 @@ async fn prepare(
             if reading.0.as_ref().is_some_and(|read| !read.is_finished()) {
                 return Err(late.to_owned());
             }
-            let context = Arc::clone(context);
-            let read = reading.0.insert(tokio::task::spawn_blocking(move || sign::read(&file, &context)));
+            let read = reading.0.insert(tokio::task::spawn_blocking(move || sign::read(&file)));
             let (key, mode) = timeout(hook.timeout, read).await.map_err(|_| late)?.map_err(|_| late)??;
             reading.0 = None;
             if let Some(mode) = mode {
