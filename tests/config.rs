@@ -243,19 +243,20 @@ fn init_does_not_replace_a_file_unless_it_is_told_to() {
     assert_eq!(fs::read_dir(program.home()).unwrap().count(), 1);
 }
 
-/// Only root can hand files over, and only where there is somebody to hand them to.
+/// Only root can become somebody else, and only where there is somebody to become.
 #[test]
 #[cfg(target_os = "linux")]
 fn under_sudo_what_is_written_belongs_to_the_invoking_user() {
     use std::os::unix::fs::MetadataExt;
     let program = Program::new().env("SUDO_UID", "4321").env("SUDO_GID", "4322");
+    let us = program.home().metadata().unwrap();
+    // An ordinary user's SUDO_UID means nothing.
+    let owner = if us.uid() == 0 { (4321, 4322) } else { (us.uid(), us.gid()) };
+    std::os::unix::fs::chown(program.home(), Some(owner.0), Some(owner.1)).unwrap();
     let file = program.home().join("made/config.toml");
     let places = ["--config", file.to_str().unwrap(), "--data-dir", "/nowhere"];
     let run = program.run(&[&["config", "init"], &places[..]].concat());
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let us = program.home().metadata().unwrap();
-    // An ordinary user's SUDO_UID means nothing.
-    let owner = if us.uid() == 0 { (4321, 4322) } else { (us.uid(), us.gid()) };
     for path in [&*file, file.parent().unwrap()] {
         let made = path.metadata().unwrap();
         assert_eq!((made.uid(), made.gid()), owner, "{}", path.display());

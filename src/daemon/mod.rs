@@ -8,6 +8,7 @@ pub mod player;
 mod sampling;
 mod signals;
 mod supervisor;
+mod web;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -23,7 +24,7 @@ use crate::config::{Config, ConfigErrors, Loaded, Overrides, Paths, SourceKind};
 use crate::engine::{Engine, FAST_PATH_NS, Origin, Settings, Thresholds};
 use crate::output::alert::{self, Alerts, Desktop, Watch};
 use crate::output::forensics::{self, Forensics, ForensicsStats, Programs};
-use crate::output::http::{Http, HttpError};
+use crate::output::http::HttpError;
 use crate::output::metrics::{self, Peers};
 use crate::output::otlp::{Exporter, Machine, OtlpError, Running};
 use crate::output::socket::{Socket, SocketError};
@@ -36,6 +37,7 @@ use hub::{Hub, Identity, Parts};
 use lock::{Lock, LockError};
 use sampling::{CantStart, Command, Plan, Sampling};
 use supervisor::Supervisor;
+use web::WebServer;
 
 /// How long each stage of the shutdown may take. With the log's second at most they are less than 5 s.
 const SAMPLING_ENDS: Duration = Duration::from_millis(1_500);
@@ -200,7 +202,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let machine = Machine { name: host::host_name(), os_version: host::os_version() };
     let exporter = Exporter::new(&config.otlp, &run.paths, &machine)?;
     let outbox = Outbox { wanted: exporter.is_some(), ..Outbox::default() };
-    let listeners = Http::bind(&config.http)?;
+    let listeners = web::bind(&config.http, run.allow_degraded)?;
     let ring_length = config.ring.seconds as usize * 10;
     // SAFETY: it takes nothing and always succeeds.
     let mut socket = Socket::bind(directory, unsafe { libc::geteuid() }, ring_length)?;
@@ -246,7 +248,8 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let mut sampling = Sampling::start(plan(config, run), engine, outlet, feed, obeyed)
         .map_err(system("the sampling thread can't start"))?;
     // It is there to the end, and says so while all else stops.
-    let http = listeners.serve(metrics.clone()).map_err(system("HTTP can't be served"))?;
+    let mut web =
+        WebServer::start(listeners, &config.http, metrics.clone()).map_err(system("HTTP can't be served"))?;
     let identity = Identity {
         source: config.source.as_str(),
         host: machine.name,
@@ -293,7 +296,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
                 directory.display()
             );
             supervisor.ready(config.source.as_str());
-            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands, http.as_ref(), &supervisor).await)
+            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands, &mut web, &supervisor).await)
         }
     };
     supervisor.stopping();
@@ -383,12 +386,13 @@ async fn watch(
     hub: &mut Hub,
     run: &Run,
     commands: &std::sync::mpsc::SyncSender<Command>,
-    http: Option<&Http>,
+    web: &mut WebServer,
     supervisor: &Supervisor,
 ) -> &'static str {
     let metrics = hub.metrics().clone();
     let watchdog = supervisor.watchdog(&metrics);
     tokio::pin!(watchdog);
+    let mut attempt = None;
     loop {
         tokio::select! {
             why = Signals::stopping(&mut signals.terminate, &mut signals.interrupt, &mut signals.input) => return why,
@@ -396,12 +400,11 @@ async fn watch(
             _ = signals.hangup.recv() => {
                 supervisor.reloading();
                 reload(run, hub, commands).await;
-                if let Some(http) = http {
-                    http.reload();
-                }
+                web.reload();
                 supervisor.ready(metrics.source());
             }
             () = &mut watchdog => {}
+            () = web.come(&mut attempt) => {}
             () = hub.serve() => {}
         }
     }
