@@ -277,8 +277,11 @@ fn create(directory: &Path, path: &Path) -> Result<Connection, OpenError> {
             _ => {}
         }
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(io)?;
-    own(directory, path).map_err(io)?;
+    let mut options = OpenOptions::new();
+    // A link that somebody put there is not followed: root may work in a user's directory.
+    options.create(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let file = options.open(path).map_err(io)?;
+    own(directory, &file).map_err(io)?;
     let connection = Connection::open_with_flags(path, flags())?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Before the first table: it can't be turned on later.
@@ -297,12 +300,12 @@ fn create(directory: &Path, path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Gives what root made to the directory's owner; SQLite does the same for `-wal` and `-shm`.
-fn own(directory: &Path, path: &Path) -> io::Result<()> {
+fn own(directory: &Path, file: &fs::File) -> io::Result<()> {
     // SAFETY: geteuid takes nothing and cannot fail.
     let root = unsafe { libc::geteuid() } == 0;
     let owner = fs::metadata(directory)?;
     if root && owner.uid() != 0 {
-        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))?;
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
     }
     Ok(())
 }
