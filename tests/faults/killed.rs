@@ -55,9 +55,11 @@ fn eventful(program: &Program) -> String {
             25 => (1_300, 4_000),
             _ => (100, 4_000),
         };
-        let metrics = format!("\"metrics\":{{\"pageins_per_s\":{pageins},\"gpu_busy_pct\":{}}}", pageins / 40);
+        let metrics =
+            format!("\"metrics\":{{\"pageins_per_s\":{pageins},\"gpu_busy_pct\":{}}}", pageins / 40);
         let top = format!("\"top\":{{\"pageins\":[{{\"pid\":501,\"name\":\"hog\",\"value\":{pageins}}}]}}");
-        text += &format!("{{\"type\":\"sample\",\"seq\":{seq},\"elapsed_ms\":{elapsed_ms},{metrics},{top}}}\n");
+        text +=
+            &format!("{{\"type\":\"sample\",\"seq\":{seq},\"elapsed_ms\":{elapsed_ms},{metrics},{top}}}\n");
     }
     fs::write(&file, text).unwrap();
     format!("replay:{}", file.display())
@@ -89,8 +91,9 @@ impl Left {
         }
         let sql = "SELECT id, lower(hex(incident)), ended_at IS NULL FROM events";
         let mut statement = database.prepare(sql).unwrap();
-        let rows = statement
-            .query_map([], |row| Ok(((row.get::<_, i64>(0)?, row.get::<_, String>(1)?), row.get::<_, bool>(2)?)));
+        let rows = statement.query_map([], |row| {
+            Ok(((row.get::<_, i64>(0)?, row.get::<_, String>(1)?), row.get::<_, bool>(2)?))
+        });
         let rows: Vec<(Announced, bool)> = rows.unwrap().map(Result::unwrap).collect();
         Self {
             open: rows.iter().filter(|(_, open)| *open).map(|((id, _), _)| *id).collect(),
@@ -102,12 +105,11 @@ impl Left {
 /// What the webhook was told to be on record, from the given request on.
 fn announced(server: &Server, from: usize) -> BTreeSet<Announced> {
     let payloads = server.received().into_iter().skip(from);
-    let payloads = payloads.map(|request| serde_json::from_slice::<serde_json::Value>(&request.body).unwrap());
+    let payloads =
+        payloads.map(|request| serde_json::from_slice::<serde_json::Value>(&request.body).unwrap());
     payloads
         .filter(|payload| payload["stored"] == true)
-        .map(|payload| {
-            (payload["id"].as_i64().unwrap(), payload["incident"].as_str().unwrap().to_owned())
-        })
+        .map(|payload| (payload["id"].as_i64().unwrap(), payload["incident"].as_str().unwrap().to_owned()))
         .collect()
 }
 
@@ -173,7 +175,8 @@ fn killed_at_random_moments_it_finds_its_store_whole_and_no_announced_event_is_m
             }
             daemon.kill();
             let left = Left::by(&data);
-            let context = || format!("kill {} after {moment:?}, seed {seed}:\n{}", done + round, daemon.last_log());
+            let context =
+                || format!("kill {} after {moment:?}, seed {seed}:\n{}", done + round, daemon.last_log());
             let promised = announced(&server, seen);
             let missing: Vec<_> = promised.difference(&left.events).collect();
             assert!(missing.is_empty(), "{missing:?} are missing; {}", context());

@@ -14,4 +14,6 @@ mod program;
 #[allow(dead_code, reason = "shared with the tests of hooks, which ask more of it")]
 mod server;
 
+mod clients;
 mod killed;
+mod two;

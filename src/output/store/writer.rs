@@ -42,6 +42,8 @@ struct Failing {
 /// What a step could not do now.
 #[derive(Debug)]
 enum Failure {
+    /// The data directory is not this daemon's any more.
+    Lost,
     Open(OpenError),
     Sqlite(rusqlite::Error),
 }
@@ -49,6 +51,7 @@ enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Lost => f.write_str("the data directory was deleted or replaced"),
             Self::Open(error) => error.fmt(f),
             Self::Sqlite(error) => error.fmt(f),
         }
@@ -59,7 +62,7 @@ impl Failure {
     fn sqlite(&self) -> Option<&rusqlite::Error> {
         match self {
             Self::Open(OpenError::Sqlite(error)) | Self::Sqlite(error) => Some(error),
-            Self::Open(OpenError::Io { .. }) => None,
+            Self::Lost | Self::Open(OpenError::Io { .. }) => None,
         }
     }
 
@@ -74,6 +77,9 @@ impl Failure {
 
     /// What to do about it, for the log.
     fn hint(&self) -> &'static str {
+        if let Self::Lost = self {
+            return "it is made anew, unless another daemon has taken it";
+        }
         match self.sqlite().and_then(rusqlite::Error::sqlite_error_code) {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 "another program holds it: close that"
@@ -205,6 +211,9 @@ impl Writer {
     }
 
     fn open(&mut self, now: Stamp) -> Result<(), Failure> {
+        if !self.options.claim.holds() {
+            return Err(Failure::Lost);
+        }
         let mut database =
             schema::open(&self.directory, now.unix_ns, self.run.is_none()).map_err(Failure::Open)?;
         if let Some(moved) = &database.moved {
