@@ -4,10 +4,24 @@
 // clippy.toml allows it in tests only, and takes the helpers here for none.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[cfg(target_os = "linux")]
+#[path = "../otlp/collector.rs"]
+#[allow(dead_code, reason = "shared with the tests of OpenTelemetry, which ask more of it")]
+mod collector;
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[cfg(target_os = "linux")]
+#[path = "../notifications/desktop.rs"]
+#[allow(dead_code, reason = "shared with the tests of notifications, which ask more of it")]
+mod desktop;
+#[cfg(target_os = "linux")]
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support/http.rs"]
 mod http;
+#[path = "../support/peer.rs"]
+#[cfg(target_os = "linux")]
+mod peer;
 #[path = "../support/program.rs"]
 mod program;
 #[path = "../hooks/server.rs"]
@@ -16,4 +30,6 @@ mod server;
 
 mod clients;
 mod killed;
+mod outside;
 mod two;
+mod web;
