@@ -19,6 +19,9 @@ mod desktop;
 mod disk;
 #[path = "../support/http.rs"]
 mod http;
+#[cfg(target_os = "linux")]
+#[path = "../support/mount.rs"]
+mod mount;
 #[path = "../support/peer.rs"]
 #[cfg(target_os = "linux")]
 mod peer;
@@ -29,6 +32,7 @@ mod program;
 mod server;
 
 mod clients;
+mod database;
 mod killed;
 mod outside;
 mod two;
