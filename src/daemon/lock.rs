@@ -96,10 +96,11 @@ fn acquire(directory: &Path, path: &Path) -> Result<File, LockError> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let known = file.read_to_string(&mut pid).is_ok() && pid.trim().parse::<u32>().is_ok();
-                let who = if known { format!(" (pid {})", pid.trim()) } else { String::new() };
-                return Err(LockError::Held(who, directory.to_owned()));
+                let mut text = String::new();
+                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                // Its holder may not have come to write its own yet: then it is that of one that was killed.
+                let who = pid.filter(|&pid| is_alive(pid)).map(|pid| format!(" (pid {pid})"));
+                return Err(LockError::Held(who.unwrap_or_default(), directory.to_owned()));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
@@ -110,6 +111,14 @@ fn acquire(directory: &Path, path: &Path) -> Result<File, LockError> {
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
         return Ok(file);
     }
+}
+
+/// Whether there is a process of that number, whosever it is.
+fn is_alive(pid: libc::pid_t) -> bool {
+    // SAFETY: signal 0 is sent to nobody; it only asks.
+    pid > 0
+        && (unsafe { libc::kill(pid, 0) } == 0
+            || io::Error::last_os_error().kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -155,6 +164,18 @@ mod tests {
         );
         lock.remove();
         assert!(other.is_ours(), "what another holds stays");
+    }
+
+    #[test]
+    fn who_holds_it_is_not_told_by_what_a_killed_daemon_left_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        std::fs::write(&path, "2147483647\n").unwrap();
+        // Locked, and the number is yet to be written.
+        let holder = File::open(&path).unwrap();
+        holder.lock().unwrap();
+        let error = Lock::take(directory.path()).unwrap_err().to_string();
+        assert!(error.starts_with("a daemon is already running on "), "{error}");
     }
 
     #[test]

@@ -9,13 +9,27 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::daemon::{Daemon, PATIENCE, is};
+use crate::eventful::{CONFIG, eventful};
 use crate::http::{get, scrape, series};
 use crate::program::Program;
 use crate::server::{Reply, Server};
 
 const NONE: [&str; 0] = [];
-/// A machine that is frozen again and again, ten times as fast.
-const FROZEN: [&str; 4] = ["--source", "simulate:freeze", "--speed", "10"];
+/// A pause, and an episode around it, some five times a second.
+fn start(program: Program, config: &str) -> Daemon {
+    let source = eventful(&program);
+    Daemon::start(program, &format!("{CONFIG}{config}"), &arguments(&source))
+}
+
+fn arguments(source: &str) -> [&str; 4] {
+    ["--source", source, "--speed", "20"]
+}
+
+/// Starts it once more, killed where it still runs.
+fn restart(daemon: &mut Daemon) {
+    let file = daemon.data_dir().with_file_name("eventful.jsonl");
+    daemon.restart(&arguments(&format!("replay:{}", file.display())));
+}
 
 fn value(daemon: &Daemon, name: &str) -> f64 {
     series(&scrape(daemon))[name]
@@ -71,7 +85,7 @@ fn aside(directory: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_database_that_is_locked_for_long_loses_the_oldest_samples_counted_and_no_event() {
     let (server, config) = told();
-    let daemon = Daemon::start(Program::new(), &config, &["--source", "simulate:freeze", "--speed", "50"]);
+    let daemon = start(Program::new(), &config);
     daemon.until("a pause that is stored", || (!announced(&server, true).is_empty()).then_some(()));
     let holder = database(&daemon);
     holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
@@ -105,7 +119,7 @@ fn on_a_full_disk_pauses_are_announced_as_not_stored_and_are_on_record_once_ther
     let program = Program::new();
     std::os::unix::fs::symlink(mount.path(), program.home().join("data")).unwrap();
     let config = config + "[forensics]\nenabled = false\n";
-    let daemon = Daemon::start(program, &config, &FROZEN);
+    let daemon = start(program, &config);
     daemon.until("a pause that is stored", || (!announced(&server, true).is_empty()).then_some(()));
     let ballast = mount.fill();
     daemon.until("a pause that is not", || (!announced(&server, false).is_empty()).then_some(()));
@@ -123,7 +137,7 @@ fn on_a_full_disk_pauses_are_announced_as_not_stored_and_are_on_record_once_ther
 
 /// A store as a kill leaves it in the middle of an episode, with pauses before it; its events.
 fn killed() -> (Daemon, Vec<Value>) {
-    let mut daemon = Daemon::start(Program::new(), "", &FROZEN);
+    let mut daemon = start(Program::new(), "");
     daemon.wait_for_event("a pause, and an episode that goes on", |event| {
         event["open"] == true && event["id"].as_i64() > Some(2)
     });
@@ -183,7 +197,7 @@ fn whatever_is_damaged_the_next_start_moves_it_aside_says_so_and_goes_on() {
         let (mut daemon, before) = killed();
         let data = daemon.data_dir();
         spoil(&data.join("data.db"));
-        daemon.restart(&FROZEN);
+        restart(&mut daemon);
         daemon.until("an open store", || (get(&daemon, "/readyz").status == 200).then_some(()));
         let known: Vec<&Value> = before.iter().map(|event| &event["incident"]).collect();
         let new = daemon
@@ -209,10 +223,10 @@ fn whatever_is_damaged_the_next_start_moves_it_aside_says_so_and_goes_on() {
 #[test]
 fn a_file_that_is_damaged_under_way_is_moved_aside_and_what_is_announced_from_then_on_is_on_record() {
     let (server, config) = told();
-    let mut daemon = Daemon::start(Program::new(), &config, &FROZEN);
+    let mut daemon = start(Program::new(), &config);
     daemon.until("a pause that is stored", || (!announced(&server, true).is_empty()).then_some(()));
     // One that was made in this very minute would be left for the rest of it: the disk is at fault then.
-    daemon.restart(&FROZEN);
+    restart(&mut daemon);
     let told = announced(&server, true).len();
     daemon.until("a pause of this run", || (announced(&server, true).len() > told).then_some(()));
     let data = daemon.data_dir().join("data.db");
@@ -235,15 +249,22 @@ fn where_the_events_can_not_be_read_status_tells_the_rest_and_why() {
     let daemon = Daemon::start(Program::new(), "", &["--source", "simulate:calm"]);
     daemon.until("a status", || (daemon.run("status", &NONE).code == 0).then_some(()));
     let data = daemon.data_dir().join("data.db");
-    fs::write(data.with_extension("new"), "no database\n".repeat(1_000)).unwrap();
-    fs::rename(data.with_extension("new"), &data).unwrap();
-    let status = daemon.run("status", &NONE);
-    assert_eq!((status.code, status.stderr.lines().count()), (1, 1), "{status:?}");
-    assert!(
-        status.stdout.contains(" | stress ") && status.stdout.ends_with("last pause unknown\n"),
-        "{status:?}"
-    );
-    assert!(status.stderr.contains("data.db is damaged: start the daemon once"), "{status:?}");
+    let status = |arguments: &[&str]| {
+        daemon.until("a complaint", || {
+            for file in ["db-wal", "db-shm"] {
+                let _ = fs::remove_file(data.with_extension(file));
+            }
+            // The daemon makes a good one out of it within half a minute.
+            fs::write(data.with_extension("new"), "no database\n".repeat(1_000)).unwrap();
+            fs::rename(data.with_extension("new"), &data).unwrap();
+            let status = daemon.run("status", arguments);
+            (status.code != 0).then_some(status)
+        })
+    };
+    let said = status(&NONE);
+    assert_eq!((said.code, said.stderr.lines().count()), (1, 1), "{said:?}");
+    assert!(said.stdout.contains(" | stress ") && said.stdout.ends_with("last pause unknown\n"), "{said:?}");
+    assert!(said.stderr.contains("data.db is damaged: start the daemon once"), "{said:?}");
     let status = daemon.run("status", &["--json"]);
     let json: Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!((status.code, &json["running"], &json["day"]), (1, &true.into(), &Value::Null));
@@ -254,13 +275,13 @@ fn a_file_that_is_deleted_or_replaced_under_way_is_noticed_and_the_next_events_a
     for what in ["deleted", "deleted with its journal", "its journal deleted", "replaced"] {
         let (server, config) = told();
         let backup = (what == "replaced").then(|| {
-            let mut daemon = Daemon::start(Program::new(), "", &FROZEN);
+            let mut daemon = start(Program::new(), "");
             let event = daemon.wait_for_event("a pause", |event| event["kind"] == "pause");
             daemon.signal(libc::SIGTERM);
             assert_eq!(daemon.wait(), 0);
             (daemon, event)
         });
-        let daemon = Daemon::start(Program::new(), &config, &FROZEN);
+        let daemon = start(Program::new(), &config);
         daemon.until("a pause that is stored", || (!announced(&server, true).is_empty()).then_some(()));
         let data = daemon.data_dir().join("data.db");
         if let Some((backup, _)) = &backup {
@@ -332,7 +353,10 @@ mod unprivileged {
     fn start(home: &Path) -> Running {
         let log = fs::File::create(home.join("log")).unwrap();
         let mut command = command(home, "daemon");
-        command.args(FROZEN).args(["--web.listen-address", "127.0.0.1:0"]);
+        fs::write(home.join("config.toml"), CONFIG).unwrap();
+        let source = crate::eventful::write(home);
+        command.args(arguments(&source)).args(["--web.listen-address", "127.0.0.1:0"]);
+        command.arg("--config").arg(home.join("config.toml"));
         Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
@@ -393,8 +417,10 @@ mod unprivileged {
     fn in_a_read_only_directory_it_does_not_start_and_says_what_to_do_in_one_line() {
         let Some(home) = home() else { return };
         mode(&home.path().join("data"), 0o500);
-        let output =
-            command(home.path(), "daemon").args(FROZEN).args(["--log-level", "error"]).output().unwrap();
+        let output = command(home.path(), "daemon")
+            .args(["--source", "simulate:calm", "--log-level", "error"])
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
         assert!(
@@ -422,8 +448,15 @@ mod unprivileged {
         let Some(mount) = crate::mount::Mount::new() else { return };
         let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(mount.path()).status();
         assert!(remount.is_ok_and(|status| status.success()));
-        let arguments = ["daemon", "--log-level", "error", "--data-dir", mount.path().to_str().unwrap()];
-        let arguments: Vec<&str> = arguments.into_iter().chain(FROZEN).collect();
+        let arguments = [
+            "daemon",
+            "--source",
+            "simulate:calm",
+            "--log-level",
+            "error",
+            "--data-dir",
+            mount.path().to_str().unwrap(),
+        ];
         let run = Program::new().run(&arguments);
         assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
         assert!(run.stderr.contains("Read-only file system"), "{}", run.stderr);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::daemon::{Daemon, signal};
+use crate::eventful::{CONFIG, eventful};
 use crate::http::{Answer, request, series};
 use crate::program::Program;
 use crate::server::{Reply, Server};
@@ -43,26 +44,6 @@ impl Random {
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (word ^ (word >> 31)) % end
     }
-}
-
-/// A recording in which an episode with a pause begins and ends every three seconds: at its speed some fifteen a second.
-fn eventful(program: &Program) -> String {
-    let file = program.home().join("eventful.jsonl");
-    let mut text = String::new();
-    for seq in 1..=6_000 {
-        let (elapsed_ms, pageins) = match seq % 30 {
-            0..20 => (100, 0),
-            25 => (1_300, 4_000),
-            _ => (100, 4_000),
-        };
-        let metrics =
-            format!("\"metrics\":{{\"pageins_per_s\":{pageins},\"gpu_busy_pct\":{}}}", pageins / 40);
-        let top = format!("\"top\":{{\"pageins\":[{{\"pid\":501,\"name\":\"hog\",\"value\":{pageins}}}]}}");
-        text +=
-            &format!("{{\"type\":\"sample\",\"seq\":{seq},\"elapsed_ms\":{elapsed_ms},{metrics},{top}}}\n");
-    }
-    fs::write(&file, text).unwrap();
-    format!("replay:{}", file.display())
 }
 
 /// What is in the files that a kill left, seen on a copy: nobody but the next daemon repairs the originals.
@@ -145,10 +126,8 @@ fn killed_at_random_moments_it_finds_its_store_whole_and_no_announced_event_is_m
         let here = ON_ONE.min(kills - done);
         let server = Server::new(&[Reply::Status(200, "", "")]);
         let on = "[\"pause\", \"stall\", \"critical\", \"elevated\", \"recovered\"]";
-        let config = format!(
-            "[tiers]\ndeescalation = \"200ms\"\n[[hooks]]\nname = \"w\"\non = {on}\nwebhook = \"{}\"\n",
-            server.url("/")
-        );
+        let config =
+            format!("{CONFIG}[[hooks]]\nname = \"w\"\non = {on}\nwebhook = \"{}\"\n", server.url("/"));
         let program = Program::new();
         let source = eventful(&program);
         let run = ["--source", &source, "--speed", "60"];

@@ -33,6 +33,7 @@ mod server;
 
 mod clients;
 mod database;
+mod eventful;
 mod killed;
 mod outside;
 mod two;

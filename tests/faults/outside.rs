@@ -12,12 +12,11 @@ use crate::collector::{Collector, Reply as Answer};
 use crate::daemon::{Daemon, Stream, is, signal};
 use crate::desktop::Desktop;
 use crate::disk::Disk;
+use crate::eventful::{CONFIG, eventful};
 use crate::http::{get, scrape, series};
 use crate::program::Program;
 use crate::server::{Reply, Server};
 
-/// A machine that is frozen again and again, ten times as fast.
-const FROZEN: [&str; 4] = ["--source", "simulate:freeze", "--speed", "10"];
 /// What the contract gives a shutdown.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -49,7 +48,8 @@ impl BlackHole {
 /// A daemon whose data directory is on a disk.
 fn on(disk: &Disk, program: Program, config: &str) -> Daemon {
     symlink(disk.path(), program.home().join("data")).unwrap();
-    Daemon::start(program, config, &FROZEN)
+    let source = eventful(&program);
+    Daemon::start(program, &format!("{CONFIG}{config}"), &["--source", &source, "--speed", "10"])
 }
 
 /// Follows the samples, none of which may be missing; the longest time between two.

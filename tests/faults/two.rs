@@ -18,9 +18,9 @@ const CALM: [&str; 2] = ["--source", "simulate:calm"];
 const OPEN: [&str; 4] = ["--source", "simulate:thrash", "--speed", "20"];
 const STAYS_OPEN: &str = "[tiers]\ndeescalation = \"1m\"\n";
 
-/// How often two are started together. `PAUSE_MONITOR_STARTS=50` is the long form.
+/// How often two are started together. `PAUSE_MONITOR_STARTS` says otherwise.
 fn starts() -> u32 {
-    std::env::var("PAUSE_MONITOR_STARTS").map_or(8, |text| text.parse().unwrap())
+    std::env::var("PAUSE_MONITOR_STARTS").map_or(50, |text| text.parse().unwrap())
 }
 
 /// A daemon started on a directory by hand, killed with the fixture.
