@@ -20,6 +20,8 @@ use crate::server::{Reply, Server};
 const ON_ONE: u32 = 10;
 /// The latest moment of a kill after the start.
 const LATEST_MS: u64 = 1_500;
+/// By then a daemon has most likely made its database.
+const MAKING_MS: u64 = 250;
 
 /// An event as it was announced: its number, and the incident that says that it is the same.
 type Announced = (i64, String);
@@ -137,7 +139,8 @@ fn killed_at_random_moments_it_finds_its_store_whole_and_no_announced_event_is_m
         let mut before = 0;
         for round in 0..here {
             let seen = server.received().len();
-            let moment = Duration::from_millis(random.below(LATEST_MS));
+            // The first while the database is made.
+            let moment = Duration::from_millis(random.below(if round == 0 { MAKING_MS } else { LATEST_MS }));
             // Some are killed while they stop.
             let stops = (random.below(4) == 0).then(|| Duration::from_millis(random.below(300)));
             let begun = Instant::now();
