@@ -88,7 +88,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             stress: latest.stress.total(),
             sample: (&latest).into(),
             last_pause,
-            day: known.map(|summary| summary.day.clone()),
+            day: known.map(|summary| summary.day),
             otlp: known.map(|summary| summary.exports),
         })?;
     } else {
