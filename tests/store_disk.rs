@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use mount::Mount;
 use pause_monitor::output::store::{
-    EventRow, Filter, Kind, Options, Outbox, Reader, Retention, Store, TierSteps, Write, random_incident,
+    Claim, EventRow, Filter, Kind, Options, Outbox, Reader, Retention, Store, TierSteps, Write,
+    random_incident,
 };
 
 fn outage(id: u64) -> EventRow {
@@ -51,6 +52,7 @@ fn events_wait_for_room_on_a_full_disk_and_are_all_written_in_the_end() {
         retention: Retention::default(),
         random: random_incident,
         outbox: Outbox::default(),
+        claim: Claim::default(),
     };
     let (store, opened) = Store::open(mount.path(), options).unwrap();
     assert!(opened.recovered.is_some());

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use pause_monitor::output::store::{FILE_NAME, Options, Outbox, Retention, Store, random_incident};
+use pause_monitor::output::store::{Claim, FILE_NAME, Options, Outbox, Retention, Store, random_incident};
 use rusqlite::Connection;
 
 const DOCS: &str = include_str!("../docs/schema.md");
@@ -16,6 +16,7 @@ fn database() -> (tempfile::TempDir, Connection) {
         retention: Retention::default(),
         random: random_incident,
         outbox: Outbox::default(),
+        claim: Claim::default(),
     };
     let (store, _) = Store::open(directory.path(), options).unwrap();
     assert!(store.shutdown("stopped", std::time::Duration::from_secs(60)));

@@ -97,7 +97,7 @@ fn watch(args: &Args, context: &Context) -> Result<(), Ended> {
     drop(log);
     result.map_err(|error| {
         let exit = match &error {
-            DaemonError::Lock(LockError::Held(..)) => Exit::AlreadyRunning,
+            DaemonError::Lock(LockError::Held(..) | LockError::Taken(..)) => Exit::AlreadyRunning,
             DaemonError::Source(_) => Exit::Source,
             DaemonError::Otlp(_) => Exit::Usage,
             DaemonError::Http(HttpError::WebConfig(_)) => Exit::Usage,

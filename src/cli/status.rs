@@ -36,8 +36,9 @@ struct Status<'a> {
     stress: u8,
     sample: SampleLine<'a>,
     last_pause: Option<LastPause>,
-    day: DaySummary,
-    otlp: Exports,
+    /// `null` where the events can't be read, as are the exports.
+    day: Option<DaySummary>,
+    otlp: Option<Exports>,
 }
 
 /// The last pause on record.
@@ -51,7 +52,7 @@ struct LastPause {
 /// Asks the daemon and the store.
 ///
 /// # Errors
-/// Where no daemon runs, or it can't be asked.
+/// Where no daemon runs, or it can't be asked; where the events can't be read, once the rest is printed.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut connection = Connection::open(&context.data_dir)?;
     let mut line = Vec::new();
@@ -66,17 +67,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let latest = latest(&hello, &mut connection, &mut line)?;
     let now_ns = clock::unix_ns();
     let silent_ns = silence(&hello, &latest, now_ns);
-    let summary = match Reader::open(&context.data_dir)? {
-        Some(reader) => reader.summary(now_ns)?,
-        None => Summary::default(),
-    };
+    let summary = Reader::open(&context.data_dir)
+        .and_then(|reader| reader.map_or_else(|| Ok(Summary::default()), |reader| reader.summary(now_ns)));
+    let known = summary.as_ref().ok();
     if args.json {
-        let last_pause = summary.last_pause.map(|(event, ended_ns, duration_s)| LastPause {
-            event,
-            ended_at: wire::rfc3339(ended_ns),
-            // To the microsecond, as `events` has it.
-            duration_s: (duration_s * 1e6).round() / 1e6,
-        });
+        let last_pause =
+            known.and_then(|summary| summary.last_pause).map(|(event, ended_ns, duration_s)| LastPause {
+                event,
+                ended_at: wire::rfc3339(ended_ns),
+                // To the microsecond, as `events` has it.
+                duration_s: (duration_s * 1e6).round() / 1e6,
+            });
         output::print_json(&Status {
             running: true,
             version: &hello.version,
@@ -87,12 +88,13 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             stress: latest.stress.total(),
             sample: (&latest).into(),
             last_pause,
-            day: summary.day,
-            otlp: summary.exports,
+            day: known.map(|summary| summary.day),
+            otlp: known.map(|summary| summary.exports),
         })?;
     } else {
-        output::print(|out| print(out, &latest, silent_ns, &summary, now_ns))?;
+        output::print(|out| print(out, &latest, silent_ns, known, now_ns))?;
     }
+    summary?;
     Ok(Exit::Done.into())
 }
 
@@ -124,7 +126,7 @@ fn print(
     out: &mut dyn Write,
     sample: &Sample,
     silent_ns: Option<i64>,
-    summary: &Summary,
+    summary: Option<&Summary>,
     now_ns: i64,
 ) -> std::io::Result<()> {
     let health = match sample.tier {
@@ -144,11 +146,13 @@ fn print(
     if let Some(free) = metrics.memory_available_pct {
         parts.push(format!("memory {free:.0} % free"));
     }
-    parts.push(match summary.last_pause {
-        Some((_, ended_ns, _)) => format!("last pause {} ago", ago(now_ns.saturating_sub(ended_ns))),
-        None => "no pause on record".to_owned(),
+    parts.push(match summary.map(|summary| summary.last_pause) {
+        None => "last pause unknown".to_owned(),
+        Some(Some((_, ended_ns, _))) => format!("last pause {} ago", ago(now_ns.saturating_sub(ended_ns))),
+        Some(None) => "no pause on record".to_owned(),
     });
     writeln!(out, "{}", parts.join(" | "))?;
+    let Some(summary) = summary else { return Ok(()) };
     let day = &summary.day;
     let unwatched = if day.unwatched_s >= 1.0 {
         format!("{} unwatched", ago((day.unwatched_s * 1e9) as i64))
@@ -214,7 +218,7 @@ mod tests {
             exports: Exports::default(),
         };
         let mut out = Vec::new();
-        print(&mut out, &sample, None, &summary, 2 * hour).unwrap();
+        print(&mut out, &sample, None, Some(&summary), 2 * hour).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "Healthy | stress 12 | load 3.4/16 | memory 73 % free | last pause 2 h ago\n\
@@ -227,11 +231,11 @@ mod tests {
         ] {
             let exports = Exports { outbox_spans, refused_spans };
             let mut out = Vec::new();
-            print(&mut out, &sample, None, &Summary { exports, ..summary.clone() }, 2 * hour).unwrap();
+            print(&mut out, &sample, None, Some(&Summary { exports, ..summary.clone() }), 2 * hour).unwrap();
             assert!(String::from_utf8(out).unwrap().ends_with(line), "{line}");
         }
         let mut out = Vec::new();
-        print(&mut out, &sample, Some(12_000_000_000), &summary, 2 * hour).unwrap();
+        print(&mut out, &sample, Some(12_000_000_000), Some(&summary), 2 * hour).unwrap();
         assert!(out.starts_with(b"Silent | no sample for 12 s | stress 12 |"));
     }
 }

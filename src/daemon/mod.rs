@@ -4,6 +4,7 @@ pub mod handover;
 mod hub;
 pub mod lock;
 pub mod logging;
+mod place;
 pub mod player;
 mod sampling;
 mod signals;
@@ -34,7 +35,8 @@ use crate::source::replay::Speed;
 use crate::wire;
 
 use hub::{Hub, Identity, Parts};
-use lock::{Lock, LockError};
+use lock::LockError;
+use place::Place;
 use sampling::{CantStart, Command, Plan, Sampling};
 use supervisor::Supervisor;
 use web::WebServer;
@@ -42,7 +44,7 @@ use web::WebServer;
 /// How long each stage of the shutdown may take. With the log's second at most they are less than 5 s.
 const SAMPLING_ENDS: Duration = Duration::from_millis(1_500);
 const CLIENTS_END: Duration = Duration::from_millis(200);
-const STORE_ENDS: Duration = Duration::from_millis(1_300);
+const STORE_ENDS: Duration = Duration::from_millis(1_200);
 /// Spans and alerts have what the stages before them left of this, but at least the second.
 const OUTSIDE_ENDS: (Duration, Duration) = (Duration::from_millis(2_400), Duration::from_millis(900));
 /// How long what hooks have started takes to be killed.
@@ -190,14 +192,28 @@ impl Signals {
 }
 
 async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
-    let config = &loaded.config;
     let system = |what| move |error| DaemonError::System(what, error);
-    let mut signals = Signals::listen(run.until_eof).map_err(system("signals can't be listened for"))?;
+    let signals = Signals::listen(run.until_eof).map_err(system("signals can't be listened for"))?;
     raise_descriptor_limit();
     let directory = &run.paths.data_dir;
     crate::config::create_dir(directory).map_err(system("the data directory"))?;
     warn_of_others(directory);
-    let _lock = Lock::take(directory)?;
+    let mut place = Place::take(&run.paths)?;
+    let result = serve_in(&mut place, loaded, run, signals).await;
+    place.leave().await;
+    result
+}
+
+/// Serves in the data directory, which is ours.
+async fn serve_in(
+    place: &mut Place,
+    loaded: &Loaded,
+    run: &Run,
+    mut signals: Signals,
+) -> Result<(), DaemonError> {
+    let config = &loaded.config;
+    let system = |what| move |error| DaemonError::System(what, error);
+    let directory = &run.paths.data_dir;
     // What may be refused comes before the first thing that is told.
     let machine = Machine { name: host::host_name(), os_version: host::os_version() };
     let exporter = Exporter::new(&config.otlp, &run.paths, &machine)?;
@@ -206,6 +222,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let ring_length = config.ring.seconds as usize * 10;
     // SAFETY: it takes nothing and always succeeds.
     let mut socket = Socket::bind(directory, unsafe { libc::geteuid() }, ring_length)?;
+    place.has(socket.file());
     let info = host::info();
     let options = Options {
         started_ns: clock::unix_ns(),
@@ -214,6 +231,7 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
         retention: config.retention,
         random: random_incident,
         outbox: outbox.clone(),
+        claim: place.claim(),
     };
     let (store, opened) = Store::open(directory, options).map_err(system("the store can't start"))?;
     let spans = exporter.map(|exporter| exporter.start(store.marker(), &outbox));
@@ -296,11 +314,16 @@ async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
                 directory.display()
             );
             supervisor.ready(config.source.as_str());
-            Ok(watch(&mut sampling, &mut signals, &mut hub, run, &commands, &mut web, &supervisor).await)
+            watch(&mut sampling, &mut signals, &mut hub, run, &commands, &mut web, &supervisor, place).await
         }
     };
     supervisor.stopping();
-    let reason = outcome.as_ref().map_or("the source can't start", |why| why);
+    place.stopping();
+    let reason = match &outcome {
+        Ok(why) => why,
+        Err(DaemonError::Lock(_)) => "another daemon took the data directory",
+        Err(_) => "the source can't start",
+    };
     let fault = stop(sampling, hub, spans, signals, reason).await;
     outcome?;
     fault.map_or(Ok(()), |fault| Err(DaemonError::Failed(fault)))
@@ -380,6 +403,10 @@ async fn start(sampling: &mut Sampling, signals: &mut Signals, hub: &mut Hub) ->
 }
 
 /// Serves until it is to end; why.
+///
+/// # Errors
+/// Where another daemon has taken the data directory.
+#[expect(clippy::too_many_arguments, reason = "it is the one place where all parts meet")]
 async fn watch(
     sampling: &mut Sampling,
     signals: &mut Signals,
@@ -388,21 +415,23 @@ async fn watch(
     commands: &std::sync::mpsc::SyncSender<Command>,
     web: &mut WebServer,
     supervisor: &Supervisor,
-) -> &'static str {
+    place: &mut Place,
+) -> Result<&'static str, DaemonError> {
     let metrics = hub.metrics().clone();
     let watchdog = supervisor.watchdog(&metrics);
     tokio::pin!(watchdog);
     let mut attempt = None;
     loop {
         tokio::select! {
-            why = Signals::stopping(&mut signals.terminate, &mut signals.interrupt, &mut signals.input) => return why,
-            () = sampling.ended() => return "the recording ended",
+            why = Signals::stopping(&mut signals.terminate, &mut signals.interrupt, &mut signals.input) => return Ok(why),
+            () = sampling.ended() => return Ok("the recording ended"),
             _ = signals.hangup.recv() => {
                 supervisor.reloading();
                 reload(run, hub, commands).await;
                 web.reload();
                 supervisor.ready(metrics.source());
             }
+            () = place.lost() => place.take_again(hub).await?,
             () = &mut watchdog => {}
             () = web.come(&mut attempt) => {}
             () = hub.serve() => {}

@@ -80,6 +80,8 @@ fn oversized_and_senseless_requests_are_refused_and_the_next_is_served() {
         (request("GET", "/", &format!("x: {long}\r\n")), &[431]),
         (request("GET", "/", &"x: y\r\n".repeat(200)), &[431]),
         (request("GET", "/", "content-length: 10000000\r\n"), &[413]),
+        (request("POST", "/", "content-length: 4611686018427387904\r\n"), &[413]),
+        (request("GET", "/", "content-length: 1\r\ncontent-length: 2\r\n"), &[400]),
         ("GET / HTTP/9.9\r\n\r\n".to_owned(), &[400]),
         ("\u{16}\u{3}\u{1} hello over TLS\r\n\r\n".to_owned(), &[400]),
     ] {

@@ -201,3 +201,23 @@ fn a_certificate_that_is_replaced_is_shown_from_the_next_connection_on() {
     });
     assert_eq!(shown()[0], *second.cert.der());
 }
+
+#[test]
+fn handshakes_that_are_never_finished_keep_nobody_out() {
+    let tls = fixtures("tls");
+    let text =
+        format!("tls_server_config:\n  cert_file: {0}/cert.pem\n  key_file: {0}/key.pem\n", tls.display());
+    let (daemon, _) = with_web(&text);
+    let mut waiting = Vec::new();
+    for number in 0..150 {
+        let mut stream = connect(&daemon);
+        // Nothing, the beginning of a ClientHello, or what is none.
+        let _ = stream.write_all([&b""[..], &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3], &[0; 32]][number % 3]);
+        waiting.push(stream);
+        if number % 50 == 49 {
+            let (answer, _) = get_over_tls(&daemon, "/metrics");
+            assert_eq!(answer.status, 200);
+            assert!(series(&answer.text())["process_open_fds"] < 100.0);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pause_monitor::config::{Paths, parse};
 use pause_monitor::output::otlp::{Exporter, Machine, OtlpStats};
 use pause_monitor::output::store::{
-    EventRow, Kind, Options, Outbox, Retention, Store, TierSteps, Write, random_incident,
+    Claim, EventRow, Kind, Options, Outbox, Retention, Store, TierSteps, Write, random_incident,
 };
 
 use crate::collector::{Collector, Reply};
@@ -50,6 +50,7 @@ fn what_is_counted_is_what_happened() {
         retention: Retention::default(),
         random: random_incident,
         outbox: outbox.clone(),
+        claim: Claim::default(),
     };
     let (store, _) = Store::open(directory.path(), options.clone()).unwrap();
     for id in 1..=4 {

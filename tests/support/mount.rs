@@ -6,17 +6,23 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A tmpfs of 512 KB, taken down at the end.
-pub(crate) struct Mount(tempfile::TempDir);
+/// A tmpfs, taken down at the end.
+pub(crate) struct Mount(tempfile::TempDir, usize);
 
 impl Mount {
-    /// Mounts it. `None` where that is not permitted.
+    /// Mounts one of 512 KB. `None` where that is not permitted.
     pub(crate) fn new() -> Option<Self> {
+        Self::of(512)
+    }
+
+    /// Mounts one of so many KB.
+    pub(crate) fn of(kib: usize) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let arguments = ["-t", "tmpfs", "-o", "size=512k", "tmpfs"];
+        let size = format!("size={kib}k");
+        let arguments = ["-t", "tmpfs", "-o", &size, "tmpfs"];
         let mounted = Command::new("mount").args(arguments).arg(directory.path()).output();
         if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(directory));
+            return Some(Self(directory, kib << 10));
         }
         let required = std::env::var_os("PAUSE_MONITOR_REQUIRE_PEERS").is_some_and(|value| value == "1");
         // SAFETY: geteuid has no preconditions and can't fail.
@@ -34,7 +40,7 @@ impl Mount {
     /// Fills it to the last byte. Removing the file that it returns makes room again.
     pub(crate) fn fill(&self) -> PathBuf {
         let ballast = self.path().join("ballast");
-        assert!(std::fs::write(&ballast, vec![0; 1 << 20]).is_err(), "it is full now");
+        assert!(std::fs::write(&ballast, vec![0; self.1 + 1]).is_err(), "it is full now");
         ballast
     }
 }

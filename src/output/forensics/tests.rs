@@ -28,6 +28,7 @@ fn store_options() -> store::Options {
         retention: store::Retention::default(),
         random: store::random_incident,
         outbox: store::Outbox::default(),
+        claim: store::Claim::default(),
     }
 }
 

@@ -104,7 +104,11 @@ async fn accept(listeners: &[TcpListener]) -> TcpStream {
     }
 }
 
-async fn connection(stream: TcpStream, server: Rc<Server>, active: Rc<Cell<Instant>>) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    server: Rc<Server>,
+    active: Rc<Cell<Instant>>,
+) {
     server.web.refresh(&server.metrics).await;
     match server.web.settings().tls {
         Some(tls) => {
@@ -147,3 +151,6 @@ async fn idle(active: &Cell<Instant>) {
         sleep_until(end).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

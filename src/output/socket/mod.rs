@@ -6,7 +6,7 @@ mod queue;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ const UNREAD: Duration = Duration::from_secs(60);
 /// How long no client is accepted after one could not be.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Bytes put together for one write.
-const WRITE: usize = 64 << 10;
+const WRITE: usize = 16 << 10;
 
 /// Bytes of a socket's path that the system has room for, its NUL included.
 const PATH_MAX: usize = if cfg!(target_os = "macos") { 104 } else { 108 };
@@ -69,10 +69,11 @@ pub struct SocketStats {
     pub dropped: AtomicU64,
 }
 
-/// The listening socket. Its file is removed with it.
+/// The listening socket. Its file stays when it is dropped, as a disk that hangs would hold up whoever drops it:
+/// [`SocketFile::remove`].
 #[derive(Debug)]
 pub struct Socket {
-    path: PathBuf,
+    file: SocketFile,
     listener: UnixListener,
     /// The user who may connect, besides root.
     owner: u32,
@@ -80,6 +81,49 @@ pub struct Socket {
     /// No client is accepted before: accepting has failed, most likely for want of descriptors, and that does not
     /// pass in an instant.
     not_before: Cell<Option<Instant>>,
+}
+
+/// A socket's file: its path, and which file under that name it is, by device and inode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// Makes a socket in the data directory, in place of a stale one: the caller holds the directory's lock, so no
+    /// daemon listens there. Waits for the disk.
+    ///
+    /// # Errors
+    /// Where the path is too long for a socket, or it can't be made.
+    pub fn make(directory: &Path) -> Result<(Self, std::os::unix::net::UnixListener), SocketError> {
+        let path = path_in(directory)?;
+        let made = || {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = std::os::unix::net::UnixListener::bind(&path)?;
+            listener.set_nonblocking(true)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+            Ok((std::fs::symlink_metadata(&path)?, listener))
+        };
+        let (metadata, listener) = made().map_err(|error| SocketError::Io(path.clone(), error))?;
+        Ok((Self { path, identity: (metadata.dev(), metadata.ino()) }, listener))
+    }
+
+    /// Whether it still is what stands under its name. Waits for the disk.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+    }
+
+    /// Removes it, unless another has taken its place. Waits for the disk.
+    pub fn remove(&self) {
+        if self.is_there() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// What is sent to whom.
@@ -109,29 +153,42 @@ impl Client {
 }
 
 impl Socket {
-    /// Makes the socket in the data directory, in place of a stale one: the caller holds the directory's
-    /// lock, so no daemon listens there. Must be called on a runtime.
+    /// Makes the socket in the data directory, as [`SocketFile::make`] has it. Must be called on a runtime.
     ///
     /// # Errors
     /// Where the path is too long for a socket, or it can't be made.
     pub fn bind(directory: &Path, owner: u32, ring_length: usize) -> Result<Self, SocketError> {
-        let path = path_in(directory)?;
-        let failed = |error| SocketError::Io(path.clone(), error);
-        match std::fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let (file, listener) = SocketFile::make(directory)?;
+        let failed = |error| SocketError::Io(file.path.clone(), error);
+        let listener = UnixListener::from_std(listener).map_err(failed)?;
         let clients = Clients { ring_length, ..Clients::default() };
-        Ok(Self { path, listener, owner, clients, not_before: Cell::new(None) })
+        Ok(Self { file, listener, owner, clients, not_before: Cell::new(None) })
+    }
+
+    /// Listens on another socket from here on; who is connected stays. Must be called on a runtime.
+    ///
+    /// # Errors
+    /// Where the runtime does not take it.
+    pub fn move_to(
+        &mut self,
+        file: SocketFile,
+        listener: std::os::unix::net::UnixListener,
+    ) -> io::Result<()> {
+        self.listener = UnixListener::from_std(listener)?;
+        self.file = file;
+        Ok(())
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn file(&self) -> &SocketFile {
+        &self.file
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
     }
 
     /// Waits for the next client that may connect; the others are turned away.
@@ -160,12 +217,6 @@ impl Socket {
     /// The clients.
     pub fn clients(&mut self) -> &mut Clients {
         &mut self.clients
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -432,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_socket_is_replaced_and_the_file_is_private_and_goes_with_the_daemon() {
+    fn a_stale_socket_is_replaced_and_the_file_is_private_and_only_its_own_is_removed() {
         run(async {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join(FILE_NAME);
@@ -440,8 +491,32 @@ mod tests {
             assert!(path.exists());
             let socket = Socket::bind(directory.path(), uid(), 10).unwrap();
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-            drop(socket);
+            std::fs::rename(&path, directory.path().join("ours")).unwrap();
+            assert!(!socket.file().is_there());
+            let other = Socket::bind(directory.path(), uid(), 10).unwrap();
+            socket.file().remove();
+            assert!(path.exists() && other.file().is_there(), "another daemon's stays");
+            other.file().remove();
             assert!(!path.exists());
+        });
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_for_a_minute_is_cut_off() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            let (server, _client) = UnixStream::pair().unwrap();
+            let mut clients = Clients::default();
+            clients.add(server, HELLO);
+            let line = Bytes::from(vec![b'x'; 1 << 20]);
+            clients.send(Kind::Event, &line);
+            let began = Instant::now();
+            while !clients.is_empty() {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                clients.send(Kind::Sample, &sample(1));
+            }
+            let took = began.elapsed();
+            assert!(took >= UNREAD && took < UNREAD + Duration::from_secs(2), "{took:?}");
         });
     }
 

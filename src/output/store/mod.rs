@@ -61,6 +61,36 @@ pub struct Options {
     pub random: fn() -> Incident,
     /// What is done for the OpenTelemetry outbox.
     pub outbox: Outbox,
+    /// Asked before a file is opened.
+    pub claim: Claim,
+}
+
+/// Says whether the data directory is this daemon's. Where it was deleted under way another daemon may have taken it,
+/// and what is open in its database is not ours to close. The default always says yes.
+#[derive(Clone)]
+pub struct Claim(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Claim {
+    /// One that asks `holds`, on the store's thread; it may wait for the disk.
+    pub fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(holds))
+    }
+
+    fn holds(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl Default for Claim {
+    fn default() -> Self {
+        Self::new(|| true)
+    }
+}
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claim").finish_non_exhaustive()
+    }
 }
 
 /// What the store does for the OpenTelemetry outbox.

@@ -37,11 +37,16 @@ struct Failing {
     retry_at_ns: u64,
     wait_ns: u64,
     count: u64,
+    /// What had been dropped before, and whether it was said that more is.
+    dropped: u64,
+    told: bool,
 }
 
 /// What a step could not do now.
 #[derive(Debug)]
 enum Failure {
+    /// The data directory is not this daemon's any more.
+    Lost,
     Open(OpenError),
     Sqlite(rusqlite::Error),
 }
@@ -49,6 +54,7 @@ enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Lost => f.write_str("the data directory was deleted or replaced"),
             Self::Open(error) => error.fmt(f),
             Self::Sqlite(error) => error.fmt(f),
         }
@@ -59,7 +65,7 @@ impl Failure {
     fn sqlite(&self) -> Option<&rusqlite::Error> {
         match self {
             Self::Open(OpenError::Sqlite(error)) | Self::Sqlite(error) => Some(error),
-            Self::Open(OpenError::Io { .. }) => None,
+            Self::Lost | Self::Open(OpenError::Io { .. }) => None,
         }
     }
 
@@ -74,6 +80,9 @@ impl Failure {
 
     /// What to do about it, for the log.
     fn hint(&self) -> &'static str {
+        if let Self::Lost = self {
+            return "it is made anew, unless another daemon has taken it";
+        }
         match self.sqlite().and_then(rusqlite::Error::sqlite_error_code) {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 "another program holds it: close that"
@@ -104,6 +113,8 @@ pub(super) struct Writer {
     run: Option<i64>,
     /// Rows that are still open: written again where the file is replaced.
     open_rows: BTreeMap<EventId, EventRow>,
+    /// The file may be damaged, and is checked when it is opened.
+    suspect: bool,
     renamed: BTreeMap<EventId, EventId>,
     failing: Option<Failing>,
     alive_at_ns: u64,
@@ -122,6 +133,7 @@ impl Writer {
             opened_at_ns: 0,
             run: None,
             open_rows: BTreeMap::new(),
+            suspect: true,
             renamed: BTreeMap::new(),
             failing: None,
             alive_at_ns: 0,
@@ -156,7 +168,17 @@ impl Writer {
             Ok(()) => {
                 self.stats.healthy.store(true, Relaxed);
                 if let Some(failing) = self.failing.take() {
-                    tracing::info!(attempts = failing.count, "events are stored again");
+                    let lost = self.stats.dropped.load(Relaxed) - failing.dropped;
+                    if lost > 0 {
+                        tracing::warn!(
+                            attempts = failing.count,
+                            lost,
+                            "events are stored again; the oldest samples that waited, and events beyond the first \
+                             thousand, are lost"
+                        );
+                    } else {
+                        tracing::info!(attempts = failing.count, "events are stored again; nothing is lost");
+                    }
                 }
             }
             Err(failure) => self.failed(&failure, now),
@@ -189,12 +211,21 @@ impl Writer {
     /// Another file, or none, under the name: somebody deleted ours, and what is written is lost.
     fn look_at_the_file(&mut self) {
         let Some(database) = &self.database else { return };
-        if schema::identity(&self.directory.join(FILE_NAME)) != Some(database.identity) {
+        let path = self.directory.join(FILE_NAME);
+        let journal = database.journal;
+        if schema::identity(&path) != Some(database.identity) {
             tracing::warn!("data.db was deleted or replaced under way: going on with a new file");
-            let journal = database.journal;
             self.close();
             // Ours would be taken for the new file's, and spoil it.
-            schema::remove_journal(&self.directory.join(FILE_NAME), journal);
+            schema::remove_journal(&path, journal);
+        } else if journal.is_some() && schema::journal(&path) != journal {
+            // What is written goes to a file without a name, which a kill would take, and nobody else reads it. Closing
+            // writes it into the database.
+            tracing::warn!(
+                "data.db-wal was deleted or replaced under way: data.db is closed and opened again"
+            );
+            self.close();
+            self.suspect = true;
         }
     }
 
@@ -205,8 +236,10 @@ impl Writer {
     }
 
     fn open(&mut self, now: Stamp) -> Result<(), Failure> {
-        let mut database =
-            schema::open(&self.directory, now.unix_ns, self.run.is_none()).map_err(Failure::Open)?;
+        if !self.options.claim.holds() {
+            return Err(Failure::Lost);
+        }
+        let mut database = schema::open(&self.directory, now.unix_ns, self.suspect).map_err(Failure::Open)?;
         if let Some(moved) = &database.moved {
             tracing::warn!(
                 kept = %moved.display(),
@@ -227,6 +260,7 @@ impl Writer {
             }
         };
         self.run = Some(run);
+        self.suspect = false;
         database.journal = schema::journal(&self.directory.join(FILE_NAME));
         self.options.outbox.ring(&database.connection);
         self.database = Some(database);
@@ -454,6 +488,14 @@ impl Writer {
                 failing.count += 1;
                 failing.wait_ns = (failing.wait_ns * 2).min(RETRY_NS.1);
                 failing.retry_at_ns = now.awake_ns + failing.wait_ns;
+                if !failing.told && self.stats.dropped.load(Relaxed) > failing.dropped {
+                    failing.told = true;
+                    tracing::error!(
+                        error = %failure,
+                        "more waits for the disk than is kept in memory: the oldest samples are lost now, and counted: {}",
+                        failure.hint()
+                    );
+                }
                 failing.wait_ns
             }
             None => {
@@ -463,8 +505,13 @@ impl Writer {
                     "events can't be stored now, they are kept in memory and tried again: {}",
                     failure.hint()
                 );
-                self.failing =
-                    Some(Failing { retry_at_ns: now.awake_ns + RETRY_NS.0, wait_ns: RETRY_NS.0, count: 1 });
+                self.failing = Some(Failing {
+                    retry_at_ns: now.awake_ns + RETRY_NS.0,
+                    wait_ns: RETRY_NS.0,
+                    count: 1,
+                    dropped: self.stats.dropped.load(Relaxed),
+                    told: false,
+                });
                 RETRY_NS.0
             }
         };

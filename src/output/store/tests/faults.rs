@@ -154,6 +154,24 @@ fn a_deleted_file_whose_journal_stays_does_not_spoil_the_new_one() {
 }
 
 #[test]
+fn a_journal_that_is_deleted_under_way_takes_nothing_with_it() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut bench = Bench::new(first.path());
+    bench.push(Write::Event(Box::new(episode_row(1, 60))));
+    bench.settle();
+    for name in ["data.db-wal", "data.db-shm"] {
+        std::fs::remove_file(first.path().join(name)).unwrap();
+    }
+    bench.push(Write::Event(Box::new(episode_row(2, 20))));
+    bench.settle();
+    assert!(bench.healthy());
+    copy_as_killed(first.path(), second.path());
+    let mut next = Bench::with(second.path(), options(1, "boot-1"));
+    next.step();
+    assert_eq!(next.ids(), [1, 2], "a kill does not take it either");
+}
+
+#[test]
 fn a_file_that_somebody_put_in_place_of_ours_is_used() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut backup = Bench::new(second.path());

@@ -20,7 +20,7 @@ use super::recover::Recovered;
 use super::testing::{SECOND, T0};
 use super::writer::Writer;
 use super::{
-    Capture, FILE_NAME, Filter, Incident, Options, Outbox, Reader, Retention, StoreStats, StoredEvent,
+    Capture, Claim, FILE_NAME, Filter, Incident, Options, Outbox, Reader, Retention, StoreStats, StoredEvent,
     random_incident,
 };
 use crate::clock::Stamp;
@@ -43,6 +43,7 @@ fn options(started_ns: i64, boot_id: &str) -> Options {
         retention: Retention::default(),
         random: random_incident,
         outbox: Outbox::default(),
+        claim: Claim::default(),
     }
 }
 
