@@ -24,6 +24,7 @@ pub mod heartbeat;
 pub mod human;
 pub mod output;
 pub mod redact;
+pub mod runtime;
 pub mod sample;
 pub mod service;
 pub mod source;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::{Context, Exit, Failure, tell};
 use crate::config::{self, Overrides};
+use crate::daemon::limits::{self, LimitError};
 use crate::daemon::lock::LockError;
 use crate::daemon::{self, DaemonError, Run, logging, privileges};
 use crate::output::http::HttpError;
@@ -65,6 +66,11 @@ enum Ended {
 
 fn watch(args: &Args, context: &Context) -> Result<(), Ended> {
     let refused = |error: anyhow::Error| Ended::Refused(error);
+    limits::prepare().map_err(|error| {
+        let failure = Failure::new(Exit::Failed, error.to_string()).into();
+        // What others hold now they may give back.
+        if let LimitError::Threads(_) = error { Ended::Failed(failure) } else { Ended::Refused(failure) }
+    })?;
     // Before anything is said: what is wrong with the configuration is to be in it too.
     let file = args.log_file.as_ref().map(|file| logging::LogFile::open(file, context)).transpose();
     let file = file.map_err(|error| refused(error.into()))?;
