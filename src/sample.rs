@@ -70,18 +70,24 @@ impl Name {
     }
 }
 
-/// `text` with control characters and bidirectional overrides replaced by U+FFFD.
+/// `text` with characters replaced by U+FFFD that are no text: control characters, those that turn the direction of
+/// writing, and those that nobody sees, so that two names that look alike are alike. What joins the parts of an emoji or
+/// of a script's letters stays.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                '\u{fffd}'
-            }
-            c if c.is_control() => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    let is_text = |c: char| {
+        !c.is_control()
+            && !matches!(
+                c,
+                // Direction, and separators of lines.
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+                // Without a width: soft hyphen, zero-width space, word joiner and invisible operators, byte order mark,
+                // annotations, tags.
+                | '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}'
+                | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+            )
+    };
+    text.chars().map(|c| if is_text(c) { c } else { '\u{fffd}' }).collect()
 }
 
 impl Default for Name {
@@ -581,6 +587,16 @@ mod tests {
     #[test]
     fn a_printable_name_breaks_no_line_and_turns_no_text() {
         assert_eq!(Name::new("a\nb\u{1b}[31m\u{202e}c").printable(), "a\u{fffd}b\u{fffd}[31m\u{fffd}c");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_replaced_and_what_joins_letters_is_kept() {
+        assert_eq!(
+            printable("a\u{200b}b\u{feff}\u{ad}\u{e0041}\u{2060}"),
+            "a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}\u{fffd}"
+        );
+        let joined = "\u{1f469}\u{200d}\u{1f4bb} \u{646}\u{645}\u{6cc}\u{200c}\u{62f}";
+        assert_eq!(printable(joined), joined);
     }
 
     #[test]
