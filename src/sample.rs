@@ -9,6 +9,17 @@ use std::fmt;
 /// Bytes of a process name that are kept; a longer one ends after them with "…".
 pub const NAME_MAX: usize = 128;
 
+/// The largest value that is taken for a measurement: any counter of 64 bits fits. What is beyond is nonsense, and would
+/// make every sum that it is in infinite before long.
+pub const MEASURED_MAX: f64 = 1e20;
+
+/// A value that may stand in a reading: a number from zero up that can be a measurement.
+#[must_use]
+pub fn measured(value: f64) -> Option<f64> {
+    // The absolute value turns −0 into 0.
+    (0.0..=MEASURED_MAX).contains(&value).then_some(value.abs())
+}
+
 /// Entries of each list in [`Top`].
 pub const TOP_LEN: usize = 5;
 
@@ -139,7 +150,7 @@ impl TopList {
     #[must_use]
     pub fn wants(&self, pid: i32, value: f64) -> bool {
         value > 0.0
-            && value.is_finite()
+            && value <= MEASURED_MAX
             && (usize::from(self.len) < TOP_LEN || before(pid, value, &self.items[TOP_LEN - 1]))
     }
 

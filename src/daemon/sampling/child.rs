@@ -279,7 +279,7 @@ impl Supervision {
                 self.command.join(" ")
             )
         } else {
-            format!("it wrote nothing for {seconds} s")
+            format!("it wrote no whole document for {seconds} s")
         };
         let started_ns = current.started_ns;
         self.leftovers.push(Leftover { source: current.source, ended_ns: now.awake_ns });

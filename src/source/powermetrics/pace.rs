@@ -7,7 +7,7 @@
 const WINDOW_NS: u64 = 100_000_000;
 /// Documents, kept or rejected, that are read in one window at most: far more than come from a sampler that does what it
 /// was asked for, and than wait in the channel after our own starvation.
-pub const DOCUMENTS: u32 = 100;
+pub const DOCUMENTS: u32 = 50;
 /// The same in bytes.
 const BYTES: usize = 32 << 20;
 
@@ -53,7 +53,7 @@ mod tests {
             assert_eq!(pace.wait_until_ns(tick * 100 * MS), None);
         }
         // All that the channel holds after a starvation.
-        pace.read(20_000 * MS, 99, 4 << 20);
+        pace.read(20_000 * MS, 49, 4 << 20);
         assert_eq!(pace.wait_until_ns(20_000 * MS), None);
     }
 
