@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, Stream, is, until};
 use crate::group::Group;
@@ -34,9 +36,26 @@ fn refusal(resource: libc::__rlimit_resource_t, value: u64, arguments: &[&str]) 
     let data_dir = program.home().join("data");
     let words =
         [&["daemon", "--source", "linux", "--data-dir", data_dir.to_str().unwrap()], arguments].concat();
-    let run = Run::of(&mut under(program.command(&words), resource, value));
+    let run = to_its_end(under(program.command(&words), resource, value));
     assert!(!data_dir.exists(), "nothing was begun: {}", run.stderr);
     (run.code, run.stderr)
+}
+
+/// What came of a command; one that does not end, as it should have, is ended.
+fn to_its_end(mut command: Command) -> Run {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(20));
+    }
+    // Where it has ended this does nothing.
+    let _ = child.kill();
+    let output = child.wait_with_output().unwrap();
+    Run {
+        stdout: String::new(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code().unwrap_or(-1),
+    }
 }
 
 #[test]
@@ -73,7 +92,7 @@ fn the_fewest_descriptors_and_the_least_memory_that_are_taken_do() {
     let source = format!("replay:{}", recording.display());
     let words = ["daemon", "--source", &source, "--speed", "max"];
     let command = under(program.command(&words), libc::RLIMIT_NOFILE, 64);
-    let run = Run::of(&mut under(command, libc::RLIMIT_AS, 128 << 20));
+    let run = to_its_end(under(command, libc::RLIMIT_AS, 128 << 20));
     assert_eq!(run.code, 0, "{}", run.stderr);
     let events: Vec<serde_json::Value> =
         serde_json::from_str(&program.run(&["events", "--json"]).stdout).unwrap();
@@ -176,7 +195,7 @@ fn too_few_threads_are_one_line_and_nothing_is_begun() {
                 if written == 1 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
             });
         }
-        let run = Run::of(&mut command);
+        let run = to_its_end(command);
         assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{few}: {}", run.stderr);
         assert!(
             run.stderr.contains("threads are needed, and the system does not give them"),
