@@ -26,6 +26,7 @@ pub mod human;
 pub mod output;
 pub mod privileges;
 pub mod redact;
+pub mod runtime;
 pub mod sample;
 pub mod service;
 pub mod source;

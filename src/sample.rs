@@ -9,6 +9,17 @@ use std::fmt;
 /// Bytes of a process name that are kept; a longer one ends after them with "…".
 pub const NAME_MAX: usize = 128;
 
+/// The largest value that is taken for a measurement: any counter of 64 bits fits. What is beyond is nonsense, and would
+/// make every sum that it is in infinite before long.
+pub const MEASURED_MAX: f64 = 1e20;
+
+/// A value that may stand in a reading: a number from zero up that can be a measurement.
+#[must_use]
+pub fn measured(value: f64) -> Option<f64> {
+    // The absolute value turns −0 into 0.
+    (0.0..=MEASURED_MAX).contains(&value).then_some(value.abs())
+}
+
 /// Entries of each list in [`Top`].
 pub const TOP_LEN: usize = 5;
 
@@ -70,18 +81,24 @@ impl Name {
     }
 }
 
-/// `text` with control characters and bidirectional overrides replaced by U+FFFD.
+/// `text` with characters replaced by U+FFFD that are no text: control characters, those that turn the direction of
+/// writing, and those that nobody sees, so that two names that look alike are alike. What joins the parts of an emoji or
+/// of a script's letters stays.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                '\u{fffd}'
-            }
-            c if c.is_control() => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    let is_text = |c: char| {
+        !c.is_control()
+            && !matches!(
+                c,
+                // Direction, and separators of lines.
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+                // Without a width: soft hyphen, zero-width space, word joiner and invisible operators, byte order mark,
+                // annotations, tags.
+                | '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}'
+                | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+            )
+    };
+    text.chars().map(|c| if is_text(c) { c } else { '\u{fffd}' }).collect()
 }
 
 impl Default for Name {
@@ -133,7 +150,7 @@ impl TopList {
     #[must_use]
     pub fn wants(&self, pid: i32, value: f64) -> bool {
         value > 0.0
-            && value.is_finite()
+            && value <= MEASURED_MAX
             && (usize::from(self.len) < TOP_LEN || before(pid, value, &self.items[TOP_LEN - 1]))
     }
 
@@ -581,6 +598,16 @@ mod tests {
     #[test]
     fn a_printable_name_breaks_no_line_and_turns_no_text() {
         assert_eq!(Name::new("a\nb\u{1b}[31m\u{202e}c").printable(), "a\u{fffd}b\u{fffd}[31m\u{fffd}c");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_replaced_and_what_joins_letters_is_kept() {
+        assert_eq!(
+            printable("a\u{200b}b\u{feff}\u{ad}\u{e0041}\u{2060}"),
+            "a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}\u{fffd}"
+        );
+        let joined = "\u{1f469}\u{200d}\u{1f4bb} \u{646}\u{645}\u{6cc}\u{200c}\u{62f}";
+        assert_eq!(printable(joined), joined);
     }
 
     #[test]

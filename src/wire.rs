@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Culprit, Gap, TierChange};
 use crate::sample::{
     Factor, Metrics, Name, Reading, Sample, Stress, ThermalPressure, Tier, Top, TopList, WakeupsKind,
+    measured,
 };
 
 /// The version of this protocol, in [`Hello::protocol`].
@@ -339,9 +340,8 @@ fn list_from(lines: &[ProcessLine<'_>]) -> TopList {
     list
 }
 
-/// A value that may stand in a reading: finite and not negative.
 fn reported(value: Option<f64>) -> Option<f64> {
-    value.filter(|value| value.is_finite() && *value >= 0.0)
+    value.and_then(measured)
 }
 
 impl<'a> From<&'a Sample> for SampleLine<'a> {

@@ -273,7 +273,10 @@ fn a_hung_sampler_is_a_stall_on_record_and_is_ended_and_restarted() {
     // Five seconds of silence, of which one interval was due.
     assert!((4.5..8.0).contains(&duration_s), "{duration_s} s");
     let restarting = stream.find("a restart", |line| is_source(line, "restarting"));
-    assert!(restarting["detail"].as_str().unwrap().starts_with("it wrote nothing for "), "{restarting}");
+    assert!(
+        restarting["detail"].as_str().unwrap().starts_with("it wrote no whole document for "),
+        "{restarting}"
+    );
     stream.find("a degraded sample", is_degraded);
     stream.find("the source is up", |line| is_source(line, "up"));
     complete_samples(&mut stream, 5);

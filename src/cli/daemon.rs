@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::{Context, Exit, Failure, tell};
 use crate::config::{self, Overrides, SourceKind};
+use crate::daemon::limits::{self, LimitError};
 use crate::daemon::lock::LockError;
 use crate::daemon::{self, DaemonError, Run, logging};
 use crate::output::http::HttpError;
@@ -69,6 +70,11 @@ fn watch(args: &Args, context: &Context) -> Result<(), Ended> {
     let can_not = |error: io::Error| {
         Ended::Failed(Failure::new(Exit::Failed, format!("can't give up what was root's: {error}")).into())
     };
+    limits::prepare().map_err(|error| {
+        let failure = Failure::new(Exit::Failed, error.to_string()).into();
+        // What others hold now they may give back.
+        if let LimitError::Threads(_) = error { Ended::Failed(failure) } else { Ended::Refused(failure) }
+    })?;
     // Before anything is said: what is wrong with the configuration is to be in it too.
     let file = args.log_file.as_ref().map(|file| logging::LogFile::open(file)).transpose();
     let file = file.map_err(|error| Ended::Failed(error.into()))?;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use unicode_width::UnicodeWidthStr;
+
 /// Rows of text in columns as wide as their widest entry.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -29,14 +31,13 @@ impl Table {
     /// # Errors
     /// The writer's.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-        };
+        let width =
+            |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max();
         let widths: Vec<usize> = (0..self.right.len()).map(|column| width(column).unwrap_or(0)).collect();
         for row in &self.rows {
             let mut line = String::new();
             for ((cell, width), right) in row.iter().zip(&widths).zip(&self.right) {
-                let blanks = " ".repeat(width.saturating_sub(cell.chars().count()));
+                let blanks = " ".repeat(width.saturating_sub(cell.width()));
                 let (before, after) = if *right { (blanks.as_str(), "") } else { ("", blanks.as_str()) };
                 line.extend([before, cell, after, "  "]);
             }
@@ -59,5 +60,15 @@ mod tests {
         table.write(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "  ID  KIND     CULPRITS\n   7  pause\n1234  épisode  mds\n");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_a_terminal_shows_them() {
+        let mut table = Table::new(&["NAME", ">CPU"]);
+        table.row(vec!["漢字".into(), "1".into()]);
+        table.row(vec!["e\u{301}a".into(), "23".into()]);
+        let mut out = Vec::new();
+        table.write(&mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "NAME  CPU\n漢字    1\ne\u{301}a     23\n");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod handover;
 mod hub;
+pub mod limits;
 pub mod lock;
 pub mod logging;
 mod place;
@@ -30,6 +31,7 @@ use crate::output::metrics::{self, Peers};
 use crate::output::otlp::{Exporter, Machine, OtlpError, Running};
 use crate::output::socket::{Socket, SocketError};
 use crate::output::store::{Options, Outbox, Recorder, Store, random_incident};
+use crate::runtime::Runtime;
 use crate::source::host;
 use crate::source::replay::Speed;
 use crate::wire;
@@ -130,14 +132,10 @@ pub fn settings(config: &Config) -> Settings {
 /// # Errors
 /// Where it can't start.
 pub fn run(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| DaemonError::System("the runtime can't start", error))?;
-    let result = runtime.block_on(serve(loaded, run));
+    let runtime =
+        Runtime::new().map_err(|error| DaemonError::System("the outputs' runtime can't start", error))?;
     // Tasks that wait for a client or a commit are not waited for.
-    runtime.shutdown_background();
-    result
+    runtime.block_on(serve(loaded, run))
 }
 
 /// What ends the daemon, or interrupts it.
@@ -194,7 +192,6 @@ impl Signals {
 async fn serve(loaded: &Loaded, run: &Run) -> Result<(), DaemonError> {
     let system = |what| move |error| DaemonError::System(what, error);
     let signals = Signals::listen(run.until_eof).map_err(system("signals can't be listened for"))?;
-    raise_descriptor_limit();
     let directory = &run.paths.data_dir;
     crate::config::create_dir(directory).map_err(system("the data directory"))?;
     warn_of_others(directory);
@@ -338,22 +335,6 @@ fn warn_of_others(directory: &std::path::Path) {
             "others can enter the data directory {} (mode {mode:o}): chmod 700 it; its files are yours alone all the same",
             directory.display()
         );
-    }
-}
-
-/// Descriptors wanted: three for each of 256 processes, one for each of 256 clients, and some.
-const DESCRIPTORS: libc::rlim_t = 4_096;
-
-/// Raises the soft limit of descriptors, which is as low as 256 under launchd, as far as is permitted.
-fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid rlimit to fill and to read.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < DESCRIPTORS {
-            limit.rlim_cur = DESCRIPTORS.min(limit.rlim_max);
-            // Refused, it goes on with fewer.
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
     }
 }
 

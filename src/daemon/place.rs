@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::hub::Hub;
 use super::DaemonError;
+use super::hub::Hub;
 use super::lock::{Lock, LockError};
 use crate::config::{self, Paths};
 use crate::output::socket::{SocketError, SocketFile};

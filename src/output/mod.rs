@@ -3,6 +3,7 @@
 pub mod alert;
 mod backoff;
 mod client;
+mod complaint;
 pub mod forensics;
 pub mod http;
 pub mod metrics;

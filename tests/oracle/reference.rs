@@ -95,7 +95,7 @@ impl Tree {
     }
 
     fn quantity(&self, key: &str) -> Option<f64> {
-        self.number(key).filter(|value| value.is_finite() && *value >= 0.0)
+        self.number(key).filter(|value| (0.0..=1e20).contains(value))
     }
 
     fn integer(&self, key: &str) -> Option<i64> {

@@ -218,7 +218,7 @@ impl Stream {
     }
 
     /// Reads on to the next line that is so.
-    pub(crate) fn find(&mut self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn find(&mut self, what: &str, mut is_so: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         while let Some(line) = self.next() {
             if is_so(&line) {

@@ -78,9 +78,18 @@ impl StandIn {
         starts.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
+    /// Waits until of its starts only the last so many run.
+    pub(crate) fn wait_until_gone_but(&self, last: usize) {
+        until("the end of earlier samplers", || {
+            let starts = self.starts();
+            let earlier = &starts[..starts.len().saturating_sub(last)];
+            (!earlier.iter().any(|&group| runs(group))).then_some(())
+        });
+    }
+
     /// Waits until nothing of its starts runs any more.
     pub(crate) fn wait_until_gone(&self) {
-        until("the end of the sampler", || (!self.starts().iter().any(|&group| runs(group))).then_some(()));
+        self.wait_until_gone_but(0);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::engine::FAST_PATH_NS;
 use crate::output::metrics::Restart;
 use crate::sample::{Reading, SourceInfo};
 use crate::source::host;
+use crate::source::powermetrics::pace::Pace;
 use crate::source::powermetrics::restart::{End, Restarts};
 use crate::source::powermetrics::{News, Powermetrics, explain};
 
@@ -21,6 +22,9 @@ const RENEWAL_NS: u64 = 1_000_000_000;
 const PATIENCE_NS: u64 = 1_000_000_000;
 /// Samplers that were ended and are still there, at most: then no other is started.
 const MOST_LEFTOVERS: usize = 3;
+/// A sampler that holds more memory than this is ended, bytes: powermetrics takes some ten MB. How often it is looked at, ns.
+const GROWN_BYTES: u64 = 512 << 20;
+const GROWN_EVERY_NS: u64 = 5_000_000_000;
 /// While samples come, the heartbeat is looked at so often, ms.
 const LOOK_MS: u64 = 250;
 
@@ -52,6 +56,26 @@ struct Current {
     documents: u64,
     /// Its output was closed by its end; the exit status is awaited.
     closed: bool,
+    /// How fast it is read.
+    pace: Pace,
+    /// That it writes too fast was told.
+    told_fast: bool,
+    /// When its memory was last looked at.
+    weighed_ns: u64,
+}
+
+impl Current {
+    fn new(source: Powermetrics, started_ns: u64) -> Self {
+        Self {
+            source,
+            started_ns,
+            documents: 0,
+            closed: false,
+            pace: Pace::default(),
+            told_fast: false,
+            weighed_ns: started_ns,
+        }
+    }
 }
 
 /// A sampler that was ended and may still be there.
@@ -84,16 +108,19 @@ impl Supervision {
         self.wait();
         self.live.listen(sampler, &clock::now());
         self.leftovers(clock::awake_ns());
-        if self.current.is_none() {
-            self.start(sampler);
+        if self.current.is_none() && !self.start(sampler) {
+            return false;
         }
         if !self.news(sampler) {
             return false;
         }
-        self.read(sampler);
+        if self.unread_until_ns().is_none() {
+            self.read(sampler);
+        }
         if !self.watch(sampler) {
             return false;
         }
+        self.weigh(sampler);
         self.bridge(sampler);
         let now = clock::now();
         sampler.engine.poll(&now, &mut sampler.notices);
@@ -106,6 +133,7 @@ impl Supervision {
         let now_ns = clock::awake_ns();
         if let Some(current) = &self.current
             && current.source.is_open()
+            && self.unread_until_ns().is_none()
         {
             let timeout_ms = match &self.fast_path {
                 Some((ticks, _)) => ticks.due_ns.saturating_sub(now_ns).div_ceil(1_000_000),
@@ -117,24 +145,35 @@ impl Supervision {
             Some((ticks, _)) => ticks.due_ns,
             None => u64::MAX,
         };
+        let due_ns = due_ns.min(self.unread_until_ns().unwrap_or(u64::MAX));
         // A process that is starting or ending is looked at often: a renewal should be short.
         clock::sleep_until(due_ns.min(now_ns + FAST_PATH_NS / 5));
     }
 
-    fn start(&mut self, sampler: &mut Sampler) {
+    /// Until when nothing is to be read of a sampler that writes too fast.
+    fn unread_until_ns(&self) -> Option<u64> {
+        self.current.as_ref()?.pace.wait_until_ns(clock::awake_ns())
+    }
+
+    /// Starts the next sampler, where it is time. False where the source can't start.
+    fn start(&mut self, sampler: &mut Sampler) -> bool {
         let now = clock::now();
         if now.awake_ns < self.start_at_ns || self.leftovers.len() >= MOST_LEFTOVERS {
-            return;
+            return true;
         }
         match Powermetrics::start(&self.command) {
             Ok(source) => {
-                self.current =
-                    Some(Current { source, started_ns: now.awake_ns, documents: 0, closed: false });
+                self.current = Some(Current::new(source, now.awake_ns));
                 sampler.engine.started(&now);
+                true
             }
             Err(error) => {
-                tracing::warn!("no thread for the sampler: {error}");
-                self.start_at_ns = now.awake_ns + TRY_AGAIN_NS;
+                let why = format!("the system gives no thread for it: {error}");
+                if !self.ever_delivered {
+                    return self.cant_start(sampler, why);
+                }
+                self.again(sampler, End::Exited, now.awake_ns, why);
+                true
             }
         }
     }
@@ -173,9 +212,10 @@ impl Supervision {
     /// Reads what the sampler wrote.
     fn read(&mut self, sampler: &mut Sampler) {
         let Self { live, current: Some(current), info, .. } = self else { return };
-        let Current { source, documents, .. } = current;
-        let mut delivered = false;
-        source.read(|document| match document {
+        let Current { source, documents, pace, told_fast, .. } = current;
+        let before = *documents;
+        let mut rejected = 0;
+        let bytes = source.read(|document| match document {
             Ok(document) => {
                 let at = clock::now();
                 live.witness(sampler);
@@ -186,12 +226,22 @@ impl Supervision {
                     sampler.source(SourceState::Up, *info, None);
                 }
                 *documents += 1;
-                delivered = true;
                 live.sample(sampler, document.reading, &at);
             }
-            Err(reject) => sampler.rejected(reject),
+            Err(reject) => {
+                rejected += 1;
+                sampler.rejected(reject);
+            }
         });
-        if delivered {
+        let delivered = *documents - before;
+        let now_ns = clock::awake_ns();
+        pace.read(now_ns, u32::try_from(delivered).unwrap_or(u32::MAX).saturating_add(rejected), bytes);
+        if pace.wait_until_ns(now_ns).is_some() && !std::mem::replace(told_fast, true) {
+            tracing::warn!(
+                "the sampler writes far more than it was asked for: it is read no faster than is of use"
+            );
+        }
+        if delivered > 0 {
             self.ever_delivered = true;
             self.told_down = false;
             self.fast_path = None;
@@ -229,7 +279,7 @@ impl Supervision {
                 self.command.join(" ")
             )
         } else {
-            format!("it wrote nothing for {seconds} s")
+            format!("it wrote no whole document for {seconds} s")
         };
         let started_ns = current.started_ns;
         self.leftovers.push(Leftover { source: current.source, ended_ns: now.awake_ns });
@@ -238,6 +288,25 @@ impl Supervision {
         }
         self.again(sampler, End::Silent, started_ns, why);
         true
+    }
+
+    /// Ends a sampler that takes more and more memory: it would take the machine's, and be a pause of its own.
+    fn weigh(&mut self, sampler: &mut Sampler) {
+        let now_ns = clock::awake_ns();
+        let Some(current) = &mut self.current else { return };
+        if now_ns.saturating_sub(current.weighed_ns) < GROWN_EVERY_NS {
+            return;
+        }
+        current.weighed_ns = now_ns;
+        let bytes = current.source.resident_bytes();
+        if bytes <= GROWN_BYTES {
+            return;
+        }
+        let Some(mut current) = self.current.take() else { return };
+        current.source.close();
+        let started_ns = current.started_ns;
+        self.leftovers.push(Leftover { source: current.source, ended_ns: now_ns });
+        self.again(sampler, End::Grown, started_ns, format!("it had taken {} MB of memory", bytes >> 20));
     }
 
     /// Tells the engine that no more samples come: silence up to now may be a stall.
@@ -255,6 +324,7 @@ impl Supervision {
             End::Renewal => Restart::Renewal,
             End::Exited => Restart::Exited,
             End::Silent => Restart::Silent,
+            End::Grown => Restart::Grown,
         });
         let wait_ns = self.restarts.wait_ns(end, now_ns.saturating_sub(started_ns));
         self.start_at_ns = now_ns + wait_ns;

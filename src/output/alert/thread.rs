@@ -16,6 +16,7 @@ use super::{AlertStats, Event, Payload};
 use crate::clock;
 use crate::config::{self, Hook, Paths};
 use crate::event::EventId;
+use crate::runtime::Runtime;
 
 /// How long an announcement waits for its event's commit; then it goes ahead and says so.
 const COMMIT: Duration = Duration::from_secs(1);
@@ -105,7 +106,7 @@ impl Alerts {
     /// # Errors
     /// Where the system gives no thread or runtime.
     pub fn start(options: Options) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = Runtime::new()?;
         let stats = Arc::new(AlertStats::default());
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (limit, limited) = oneshot::channel();
@@ -121,7 +122,7 @@ impl Alerts {
                     }
                 });
                 // What was under way is dropped here, and so killed.
-                runtime.shutdown_background();
+                drop(runtime);
                 told.send_replace(true);
             }
         })?;

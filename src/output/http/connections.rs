@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::respond::respond;
 use super::web::Web;
+use crate::output::complaint::Complaint;
 use crate::output::metrics::Metrics;
 
 /// Connections at once.
@@ -52,9 +53,10 @@ struct Server {
 pub(super) async fn serve(listeners: Vec<TcpListener>, metrics: Metrics, web: Web, reload: &Notify) {
     let server = Rc::new(Server { metrics, web });
     let accepting = async {
+        let failed = Complaint::default();
         let mut places: Vec<Place> = Vec::with_capacity(MOST);
         loop {
-            let stream = accept(&listeners).await;
+            let stream = accept(&listeners, &failed).await;
             places.retain(|place| !place.task.is_finished());
             if places.len() >= MOST
                 && let Some(idlest) = (0..places.len()).min_by_key(|&at| places[at].active.get())
@@ -83,7 +85,7 @@ pub(super) async fn serve(listeners: Vec<TcpListener>, metrics: Metrics, web: We
 }
 
 /// The next connection on any of the listeners.
-async fn accept(listeners: &[TcpListener]) -> TcpStream {
+async fn accept(listeners: &[TcpListener], failed: &Complaint) -> TcpStream {
     loop {
         let accepted = poll_fn(|context| {
             for listener in listeners {
@@ -97,7 +99,9 @@ async fn accept(listeners: &[TcpListener]) -> TcpStream {
         match accepted {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::warn!("an HTTP connection could not be accepted: {error}");
+                if let Some(more) = failed.now() {
+                    tracing::warn!("an HTTP connection could not be accepted: {error}{more}");
+                }
                 sleep(TRY_AGAIN).await;
             }
         }

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::metrics::Metrics;
 use crate::config::{self, ConfigErrors};
+use crate::runtime::Runtime;
 
 use web::Web;
 
@@ -103,7 +104,7 @@ impl Listeners {
         if self.listeners.is_empty() {
             return Ok(None);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = Runtime::new()?;
         let (stop, stopped) = oneshot::channel();
         let listeners = {
             let _inside = runtime.enter();
@@ -121,7 +122,6 @@ impl Listeners {
                     () = connections::serve(listeners, metrics, web, &reloading) => {}
                 }
             });
-            runtime.shutdown_background();
         })?;
         Ok(Some(Http { stop: Some(stop), reload, thread: Some(thread) }))
     }

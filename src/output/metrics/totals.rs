@@ -22,13 +22,15 @@ pub enum Restart {
     Exited,
     /// It was ended, as it wrote nothing.
     Silent,
+    /// It was ended, as it took more and more memory.
+    Grown,
     /// It had written all it was asked for.
     Renewal,
 }
 
 impl Restart {
     /// All reasons, in the order of every table.
-    pub const ALL: [Self; 3] = [Self::Exited, Self::Silent, Self::Renewal];
+    pub const ALL: [Self; 4] = [Self::Exited, Self::Silent, Self::Grown, Self::Renewal];
 
     /// The reason's name in labels.
     #[must_use]
@@ -36,6 +38,7 @@ impl Restart {
         match self {
             Self::Exited => "exited",
             Self::Silent => "silent",
+            Self::Grown => "grown",
             Self::Renewal => "renewal",
         }
     }
@@ -127,7 +130,7 @@ pub struct Totals {
     /// Rejected documents by reason.
     pub rejected: [u64; 4],
     /// Restarts by reason.
-    pub restarts: [u64; 3],
+    pub restarts: [u64; 4],
     /// Heartbeats that nobody took for over a minute.
     pub beats_dropped: u64,
     /// What is measured.
@@ -159,7 +162,7 @@ impl Totals {
             delays: Histogram::new(&DELAY_BOUNDS),
             degraded: 0,
             rejected: [0; 4],
-            restarts: [0; 3],
+            restarts: [0; 4],
             beats_dropped: 0,
             measured: Measured::default(),
         }

@@ -19,6 +19,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::complaint::Complaint;
+
 pub use queue::{Kind, MAX_EVENTS, MAX_SAMPLES};
 
 use queue::Queue;
@@ -81,6 +83,8 @@ pub struct Socket {
     /// No client is accepted before: accepting has failed, most likely for want of descriptors, and that does not
     /// pass in an instant.
     not_before: Cell<Option<Instant>>,
+    refused: Complaint,
+    failed: Complaint,
 }
 
 /// A socket's file: its path, and which file under that name it is, by device and inode.
@@ -134,6 +138,7 @@ pub struct Clients {
     ring: VecDeque<Bytes>,
     ring_length: usize,
     stats: Arc<SocketStats>,
+    full: Complaint,
     tasks: JoinSet<()>,
 }
 
@@ -162,7 +167,15 @@ impl Socket {
         let failed = |error| SocketError::Io(file.path.clone(), error);
         let listener = UnixListener::from_std(listener).map_err(failed)?;
         let clients = Clients { ring_length, ..Clients::default() };
-        Ok(Self { file, listener, owner, clients, not_before: Cell::new(None) })
+        Ok(Self {
+            file,
+            listener,
+            owner,
+            clients,
+            not_before: Cell::new(None),
+            refused: Complaint::default(),
+            failed: Complaint::default(),
+        })
     }
 
     /// Listens on another socket from here on; who is connected stays. Must be called on a runtime.
@@ -202,14 +215,21 @@ impl Socket {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(peer) if peer.uid() == self.owner || peer.uid() == 0 => return stream,
                     Ok(peer) => {
-                        tracing::warn!("user {} may not read the socket and was turned away", peer.uid());
+                        if let Some(more) = self.refused.now() {
+                            tracing::warn!(
+                                "user {} may not read the socket and was turned away{more}",
+                                peer.uid()
+                            );
+                        }
                         continue;
                     }
                     Err(error) => error,
                 },
                 Err(error) => error,
             };
-            tracing::warn!("a client could not be accepted: {error}");
+            if let Some(more) = self.failed.now() {
+                tracing::warn!("a client could not be accepted: {error}{more}");
+            }
             self.not_before.set(Some(Instant::now() + TRY_AGAIN));
         }
     }
@@ -232,7 +252,9 @@ impl Clients {
     pub fn add(&mut self, stream: UnixStream, hello: &[u8]) {
         self.forget_the_gone();
         if self.connected.len() >= MAX_CLIENTS {
-            tracing::warn!("{MAX_CLIENTS} clients are connected, another was turned away");
+            if let Some(more) = self.full.now() {
+                tracing::warn!("{MAX_CLIENTS} clients are connected, another was turned away{more}");
+            }
             return;
         }
         let client = Arc::new(Client::default());

@@ -20,6 +20,7 @@ mod retention;
 mod row;
 mod schema;
 mod statement;
+mod steady;
 mod thread;
 mod writer;
 

@@ -16,6 +16,7 @@ use super::retention::{self, Pruning};
 use super::row::{EventRow, Incident};
 use super::schema::{self, Aside, Database, FILE_NAME, OpenError};
 use super::statement::{self, Upsert};
+use super::steady::Steady;
 use super::{Options, StoreStats};
 use crate::clock::Stamp;
 use crate::event::EventId;
@@ -120,6 +121,7 @@ pub(super) struct Writer {
     alive_at_ns: u64,
     pruning: Option<Pruning>,
     daily: bool,
+    steady: Steady,
     recovered: Vec<Recovered>,
 }
 
@@ -139,6 +141,7 @@ impl Writer {
             alive_at_ns: 0,
             pruning: None,
             daily: false,
+            steady: Steady::default(),
             recovered: Vec::new(),
         }
     }
@@ -423,6 +426,12 @@ impl Writer {
     }
 
     fn alive(&mut self, now: Stamp) -> Result<(), Failure> {
+        if let Some(set_ns) = self.steady.look(&now) {
+            tracing::warn!(
+                "the clock was set by {:+.1} h: for a day nothing is deleted for its age",
+                set_ns as f64 / 3.6e12
+            );
+        }
         let run = self.run;
         let connection = self.connection()?;
         full_sync(connection, false)?;
@@ -442,7 +451,7 @@ impl Writer {
         self.stats.size_bytes.store(size, Relaxed);
         if self.pruning.is_none() {
             let limits = self.options.retention;
-            if due {
+            if due && self.steady.is_steady(&now) {
                 self.daily = true;
                 self.pruning = Some(Pruning::new(limits, &self.directory, now.unix_ns));
             } else if used > i64::from(limits.max_db_mb) << 20 {

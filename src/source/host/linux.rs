@@ -110,6 +110,17 @@ fn version_id(os_release: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
+/// The memory that a process holds, bytes; `None` where there is no such process.
+#[must_use]
+pub fn resident_bytes(pid: libc::pid_t) -> Option<u64> {
+    // proc(5): the second number, in pages.
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    // SAFETY: it takes a number.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+    Some(pages.saturating_mul(page))
+}
+
 /// The first field of /proc/loadavg.
 fn load(text: &[u8]) -> Option<f64> {
     let end = memchr::memchr(b' ', text)?;

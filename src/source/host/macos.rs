@@ -57,6 +57,18 @@ pub fn os_version() -> Option<String> {
     text(c"kern.osproductversion")
 }
 
+/// The memory that a process holds, bytes; `None` where there is no such process, or it is another user's.
+#[must_use]
+pub fn resident_bytes(pid: libc::pid_t) -> Option<u64> {
+    let mut info = std::mem::MaybeUninit::<libc::proc_taskinfo>::zeroed();
+    let size = libc::c_int::try_from(size_of::<libc::proc_taskinfo>()).ok()?;
+    // SAFETY: `info` has the room that is said.
+    let filled =
+        unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTASKINFO, 0, info.as_mut_ptr().cast(), size) };
+    // SAFETY: it was zeroed, has numbers only, and the system has filled it.
+    (filled == size).then(|| unsafe { info.assume_init() }.pti_resident_size)
+}
+
 fn load() -> Option<f64> {
     let mut loads = [0.0; 1];
     // SAFETY: the array holds as many loads as are asked for.

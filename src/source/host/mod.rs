@@ -1,6 +1,6 @@
 //! The fast path: what the host says at any time without a sampler, and what is known of the machine.
 //!
-//! The same shape on both systems: [`Host`], [`info`], [`boot_id`], [`os_version`].
+//! The same shape on both systems: [`Host`], [`info`], [`boot_id`], [`os_version`], [`resident_bytes`].
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -10,9 +10,9 @@ mod macos;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::info_of;
 #[cfg(target_os = "linux")]
-pub use linux::{Host, boot_id, info, os_version};
+pub use linux::{Host, boot_id, info, os_version, resident_bytes};
 #[cfg(target_os = "macos")]
-pub use macos::{Host, boot_id, info, os_version};
+pub use macos::{Host, boot_id, info, os_version, resident_bytes};
 
 /// The host's name; empty where it has none.
 #[must_use]
@@ -40,6 +40,13 @@ mod tests {
         assert!(metrics.cores.is_some_and(|cores| cores > 0), "{metrics:?}");
         assert!(metrics.memory_available_pct.is_some_and(|pct| pct > 0.0 && pct <= 100.0), "{metrics:?}");
         assert!(metrics.swap_used_bytes.is_some(), "{metrics:?}");
+    }
+
+    #[test]
+    fn what_a_process_holds_is_known_of_ours_and_of_nobody() {
+        let ours = resident_bytes(std::process::id().cast_signed()).unwrap();
+        assert!((1 << 20..1 << 40).contains(&ours), "{ours}");
+        assert_eq!(resident_bytes(i32::MAX), None);
     }
 
     #[test]

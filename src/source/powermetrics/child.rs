@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::command;
 use super::decode::OwnPids;
 use crate::privileges;
+use crate::source::host;
 
 /// What is asked for as room between the sampler and us, bytes: about fifteen documents, so that our own
 /// starvation does not hold the sampler up.
@@ -83,6 +84,14 @@ impl Child {
             *slot = pid.load(Ordering::Relaxed);
         }
         own
+    }
+
+    /// The memory that it and its children hold, bytes, as far as that may be known: on macOS root's may not by others.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let pid = self.shared.pid.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pid) = *pid else { return 0 };
+        [pid].into_iter().chain(children(pid)).filter_map(host::resident_bytes).fold(0, u64::saturating_add)
     }
 
     /// Signals it and its group, where that is permitted. True where it has ended or been signalled.

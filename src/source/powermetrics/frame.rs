@@ -61,6 +61,8 @@ pub struct Framer {
     start: usize,
     end: usize,
     state: State,
+    /// The system gave no room for what was held, and it was let go: to be told.
+    lost: bool,
     limit: usize,
     /// Reads since the buffer's size was last reconsidered.
     reads: u32,
@@ -84,6 +86,7 @@ impl Framer {
             start: 0,
             end: 0,
             state: State::Between,
+            lost: false,
             limit: limit.max(CLOSE.len()),
             reads: 0,
             held: 0,
@@ -113,10 +116,22 @@ impl Framer {
         if self.buffer.len() - self.end < MIN_SPACE {
             let most = (self.limit + MIN_SPACE).max(SMALL_BUFFER);
             let wanted = (2 * self.buffer.len()).min(most).max(self.buffer.len());
-            self.buffer.reserve_exact(wanted - self.buffer.len());
-            self.buffer.resize(wanted, 0);
+            if self.buffer.try_reserve_exact(wanted - self.buffer.len()).is_ok() {
+                self.buffer.resize(wanted, 0);
+            } else {
+                // A machine at its worst: a document less, and sampling goes on.
+                self.let_go();
+            }
         }
         &mut self.buffer[self.end..]
+    }
+
+    /// Lets go of the document that is held: there is no room for more of it.
+    fn let_go(&mut self) {
+        self.lost = matches!(self.state, State::Inside { .. });
+        self.start = 0;
+        self.end = 0;
+        self.state = State::Between;
     }
 
     /// Says that the first `count` bytes of [`Framer::space`] are filled.
@@ -134,8 +149,11 @@ impl Framer {
     ///
     /// # Errors
     /// [`Reject::Truncated`] where another document begins inside it, [`Reject::Oversized`] where it is longer
-    /// than the limit: told once, and the rest is skipped up to the next start.
+    /// than the limit, or than the system has memory for: told once, and the rest is skipped up to the next start.
     pub fn next_document(&mut self) -> Option<Result<&[u8], Reject>> {
+        if std::mem::take(&mut self.lost) {
+            return Some(Err(Reject::Oversized));
+        }
         if let State::Between = self.state
             && !self.enter()
         {
@@ -343,6 +361,31 @@ mod tests {
         }
         assert_eq!(framer.capacity(), SMALL_BUFFER);
         assert_eq!(rejects, [Reject::Oversized]);
+    }
+
+    #[test]
+    fn a_document_that_the_system_has_no_memory_for_is_rejected_and_the_next_one_is_kept() {
+        let mut framer = Framer::new();
+        let mut feed = |bytes: &[u8], room: bool| {
+            framer.space()[..bytes.len()].copy_from_slice(bytes);
+            if !room {
+                framer.let_go();
+                return vec![framer.next_document().map(|document| document.map(<[u8]>::to_vec))];
+            }
+            framer.filled(bytes.len());
+            let mut found = Vec::new();
+            while let Some(document) = framer.next_document() {
+                found.push(Some(document.map(<[u8]>::to_vec)));
+            }
+            found
+        };
+        assert_eq!(feed(b"<?xml?><plist><dict>", true), []);
+        assert_eq!(feed(b"", false), [Some(Err(Reject::Oversized))]);
+        assert_eq!(
+            feed(b"</dict></plist>\0<plist>2</plist>", true),
+            [Some(Ok(b"<plist>2</plist>".to_vec()))]
+        );
+        assert_eq!(feed(b"", false), [None], "between documents nothing is lost");
     }
 
     #[test]

@@ -11,12 +11,14 @@ pub mod child;
 pub mod command;
 pub mod decode;
 pub mod frame;
+pub mod pace;
 pub mod restart;
 
 use crate::sample::Reject;
 use child::{Child, Told};
 use decode::Document;
 use frame::Framer;
+use pace::DOCUMENTS;
 
 /// Reads at once at most so many bytes: then the heartbeat is looked at before the next.
 const READ_AT_MOST: usize = 4 << 20;
@@ -76,15 +78,26 @@ impl Powermetrics {
         unsafe { libc::poll(&raw mut poll, 1, timeout) };
     }
 
-    /// Reads what is there. Every whole document is decoded at once and given to `take`.
-    pub fn read(&mut self, mut take: impl FnMut(Result<Document, Reject>)) {
+    /// Reads what is there, as many documents as a window has at most; every whole one is decoded at once and given to `take`, and so is
+    /// why one was lost. How many bytes it read.
+    pub fn read(&mut self, mut take: impl FnMut(Result<Document, Reject>)) -> usize {
         let own = self.child.own_pids();
-        let mut left = READ_AT_MOST;
-        while let Some(output) = &mut self.output {
+        let (mut taken, mut left) = (0, DOCUMENTS);
+        loop {
+            while left > 0
+                && let Some(document) = self.framer.next_document()
+            {
+                take(document.and_then(|document| decode::decode(document, &own)));
+                left -= 1;
+            }
+            if left == 0 || taken >= READ_AT_MOST {
+                return taken;
+            }
+            let Some(output) = &mut self.output else { return taken };
             let count = match output.read(self.framer.space()) {
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return taken,
                 // What can't be read has ended.
                 Err(_) => 0,
             };
@@ -93,17 +106,17 @@ impl Powermetrics {
                 if let Some(reject) = self.framer.finish() {
                     take(Err(reject));
                 }
-                return;
+                return taken;
             }
             self.framer.filled(count);
-            while let Some(document) = self.framer.next_document() {
-                take(document.and_then(|document| decode::decode(document, &own)));
-            }
-            left = left.saturating_sub(count);
-            if left == 0 {
-                return;
-            }
+            taken += count;
         }
+    }
+
+    /// The memory that it and its children hold, bytes, as far as that may be known.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        self.child.resident_bytes()
     }
 
     /// Closes its output, which ends it with SIGPIPE at its next write.

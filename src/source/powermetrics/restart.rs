@@ -15,6 +15,8 @@ pub enum End {
     Exited,
     /// It was ended, as it wrote nothing.
     Silent,
+    /// It was ended, as it took more and more memory.
+    Grown,
 }
 
 /// The back-off.

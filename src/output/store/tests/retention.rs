@@ -321,3 +321,27 @@ fn the_writer_prunes_once_a_day_and_in_steps_that_let_events_through() {
     bench.settle();
     assert_eq!(bench.ids(), [9]);
 }
+
+#[test]
+fn a_clock_that_is_set_a_year_ahead_deletes_nothing_for_a_day_and_nothing_at_all_once_it_is_set_right() {
+    let events =
+        [(old(1, Kind::Pause, 60, 80), Status::Reviewed), (old(2, Kind::Episode, 20, 3), Status::Unreviewed)];
+    let (_directory, mut bench) = store(&events);
+    let hours = |bench: &mut Bench, count: i64| {
+        for _ in 0..count * 60 {
+            bench.pass(60);
+            bench.settle();
+        }
+    };
+    hours(&mut bench, 1);
+    bench.now.unix_ns += 365 * DAY;
+    hours(&mut bench, 23);
+    assert_eq!(bench.ids(), [1, 2], "nothing goes for the clock's sake");
+    bench.now.unix_ns -= 365 * DAY;
+    hours(&mut bench, 30);
+    assert_eq!(bench.ids(), [1, 2], "and they are not old");
+    // One that is meant to be so is gone by in the end.
+    bench.now.unix_ns += 365 * DAY;
+    hours(&mut bench, 25);
+    assert!(bench.ids().is_empty(), "{:?}", bench.ids());
+}

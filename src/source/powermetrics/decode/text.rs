@@ -3,7 +3,7 @@
 use memchr::{memchr, memchr2};
 
 use super::xml::{CDATA_CLOSE, CDATA_OPEN, past_markup};
-use crate::sample::Name;
+use crate::sample::{Name, measured};
 
 /// An element's text as it was written.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +50,9 @@ impl<'a> Text<'a> {
         if self.marked_up { table(self.name().as_str().as_bytes()) } else { table(self.raw) }
     }
 
-    /// The text as a number that may be reported: finite and not negative.
+    /// The text as a number that may be reported.
     pub(super) fn quantity(self) -> Option<f64> {
-        // The absolute value turns −0 into 0.
-        self.lookup(number).filter(|value| value.is_finite() && *value >= 0.0).map(f64::abs)
+        self.lookup(number).and_then(measured)
     }
 
     /// The text as a whole number, rounded where it is none.
@@ -227,8 +226,8 @@ mod tests {
     #[test]
     fn what_is_no_finite_number_from_zero_up_is_not_reported() {
         for text in [
-            "nan", "NaN", "inf", "-inf", "-1", "-1e300", "1e999", "", ".", "-", "x", "1.2.3", "1 2", "0x",
-            "0x+1",
+            "nan", "NaN", "inf", "-inf", "-1", "-1e300", "1e999", "1e308", "1.1e20", "", ".", "-", "x",
+            "1.2.3", "1 2", "0x", "0x+1",
         ] {
             assert_eq!(Text::new(text.as_bytes(), false).quantity(), None, "{text}");
         }
