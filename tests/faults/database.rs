@@ -2,7 +2,7 @@
 //! and told, and sampling and announcements go on.
 
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -319,6 +319,7 @@ fn a_file_that_is_deleted_or_replaced_under_way_is_noticed_and_the_next_events_a
 /// Runs the daemon as nobody, in a home directory of nobody's; root may write everywhere.
 #[cfg(target_os = "linux")]
 mod unprivileged {
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
 
