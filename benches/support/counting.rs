@@ -74,5 +74,8 @@ pub(crate) fn allocations() -> u64 {
 
 /// What a thread of this process has asked for so far, by the system's number for it.
 pub(crate) fn allocations_of(thread: i32) -> u64 {
-    COUNTS.iter().find(|count| count.thread.load(Relaxed) == thread).map_or(0, |count| count.allocations.load(Relaxed))
+    COUNTS
+        .iter()
+        .find(|count| count.thread.load(Relaxed) == thread)
+        .map_or(0, |count| count.allocations.load(Relaxed))
 }
