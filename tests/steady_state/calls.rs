@@ -52,7 +52,10 @@ fn calls(config: &str) -> Option<Vec<String>> {
 }
 
 /// How often each is called, after what it is for; panics at one that is for nothing.
-fn by_purpose(calls: &[String], purpose: impl Fn(&str) -> Option<&'static str>) -> BTreeMap<&'static str, usize> {
+fn by_purpose(
+    calls: &[String],
+    purpose: impl Fn(&str) -> Option<&'static str>,
+) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for call in calls {
         let what = purpose(call).unwrap_or_else(|| panic!("not in the steady state: {call}"));
@@ -105,7 +108,8 @@ fn sampling_this_machine_calls_the_system_to_wait_to_read_and_to_wake_and_for_no
     let Some(calls) = calls(&linux()) else { return };
     let processes = std::fs::read_dir("/proc").unwrap().count();
     let counts = by_purpose(&calls, |call| {
-        let path_of_the_kernel = call.contains("\"/proc/") || call.contains("</proc/") || call.contains("</proc>");
+        let path_of_the_kernel =
+            call.contains("\"/proc/") || call.contains("</proc/") || call.contains("</proc>");
         match call.split('(').next()? {
             // Which processes there are.
             "getdents64" | "lseek" if path_of_the_kernel => Some("list"),

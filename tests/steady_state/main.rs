@@ -16,10 +16,12 @@ mod program;
 
 mod allocations;
 mod calls;
+mod clients;
 
 /// Nothing happens: neither a machine that is busy with other things nor one that is late makes an event. What an event
 /// costs, a notice with its culprits, is taken from the heap and is none of the steady state.
-const CALM: &str = "[tiers]\nelevated = 98\ncritical = 99\n[pause]\nmin_duration = \"60s\"\nthreshold_ratio = 10.0\n";
+const CALM: &str =
+    "[tiers]\nelevated = 98\ncritical = 99\n[pause]\nmin_duration = \"60s\"\nthreshold_ratio = 10.0\n";
 
 /// The simulation in the place of powermetrics: documents of 260 KB at 10 Hz.
 fn stand_in() -> String {
