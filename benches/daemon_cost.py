@@ -13,6 +13,7 @@ charged (/proc/PID/task/*/schedstat); exit code 1 above a budget. Needs Linux.
 import argparse
 import json
 import pathlib
+import selectors
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from support.daemons import Daemon, processes, spent, stand_in
 
 PROCESSES = 150
 RESIDENT_MIB = 20.0
+# What a client may add to it: what waits for it is shared with the others.
+CLIENT_KIB = 32
 # Of a core, %.
 CPU = {"stream of 260 KB": 1.0, "this machine": 2.0}
 
@@ -97,7 +100,6 @@ class Drain(threading.Thread):
 
     def __init__(self, path, count):
         super().__init__(daemon=True)
-        import selectors
         self.selector, self.read, self.stopped, self.ended = selectors.DefaultSelector(), {}, False, 0
         for _ in range(count):
             one = socket.socket(socket.AF_UNIX)
@@ -143,7 +145,10 @@ def crowd(program, count, seconds):
         drain.start()
         silent = socket.socket(socket.AF_UNIX)
         silent.connect(daemon.socket())
+        # An unread client is cut off after a minute.
         within = over(max(seconds, 65))
+        # Its own thread notices the daemon's end, too.
+        kept_up = witness.lagged == 0 and not witness.ended
         clients = daemon.value("pause_monitor_socket_clients")
         dropped = daemon.value("pause_monitor_socket_messages_dropped_total")
         stored = daemon.value('pause_monitor_output_messages_dropped_total{output="socket"}')
@@ -160,10 +165,11 @@ def crowd(program, count, seconds):
         except TimeoutError:
             pass
         silent.close()
+    ceiling = RESIDENT_MIB + count * CLIENT_KIB / 1024
     return {"what": f"{count} clients, one of which never reads", "without": without, "with": within, "clients_at_the_end": clients,
             "samples_of_the_readers": [samples[0], samples[-1]], "dropped_for_the_silent": dropped, "dropped_in_the_hand_over": stored,
-            "readers_cut_off": drain.ended, "silent_cut_off": cut_off, "budget_resident_mib": RESIDENT_MIB,
-            "met": drain.ended == 0 and witness.lagged == 0 and not witness.ended and within["resident_mib"] <= 2 * RESIDENT_MIB
+            "readers_cut_off": drain.ended, "silent_cut_off": cut_off, "budget_resident_mib": ceiling,
+            "met": drain.ended == 0 and kept_up and within["resident_mib"] <= ceiling
             and within["p99_ms"] <= max(1.25 * without["median_ms"], 1.25 * without["p99_ms"])}
 
 

@@ -11,7 +11,7 @@ machine, each with a client and scraped every second. Resident memory is looked 
 a quarter and at the end, the highest, and the rise of a straight line through the last three quarters (least squares), of
 all that is resident and of what is not the pages of a file (the program's own code, as it comes to be used).
 With --json as JSON. Exit code 1 where it grew by more than --limit KiB (1,024) from the first quarter to the end, by
-the line, or rose above 20 MiB live, 40 MiB at full speed.
+the line, or rose above 20 MiB on the stream, 24 MiB on this machine, 40 MiB at full speed.
 """
 
 import argparse
@@ -23,8 +23,9 @@ import time
 
 from support.daemons import Daemon, stand_in
 
-# At 10 Hz, the budget; at full speed every queue may be full, and the store writes as fast as it can.
-CEILING_LIVE_KIB, CEILING_REPLAY_KIB = 20 * 1024, 40 * 1024
+# At 10 Hz the budget; of this machine there is none, and in CRITICAL the store takes some more; at full speed every queue
+# may be full, and the store writes as fast as it can.
+CEILING_KIB = {"stream": 20 * 1024, "machine": 24 * 1024, "replay": 40 * 1024}
 
 
 def straight_line(points):
@@ -83,13 +84,12 @@ def replayed(program, scenario, count, limit):
         raise SystemExit(f"the simulation ended with {simulation.returncode}, and memory was looked at {len(points)} times")
     # The looks end a little before the stream does.
     points.append((float(count), *points[-1][1:]))
-    return judge(f"replay of {scenario}, {count / took:,.0f} samples/s", points, "samples", limit, CEILING_REPLAY_KIB)
+    return judge(f"replay of {scenario}, {count / took:,.0f} samples/s", points, "samples", limit, CEILING_KIB["replay"])
 
 
 def live(program, minutes, limit):
     """A stream and this machine, side by side."""
-    kinds = {"stream of 260 KB, live": Daemon(program, config=stand_in(program)),
-             "this machine, live": Daemon(program, ["--source", "linux"])}
+    kinds = {"stream": Daemon(program, config=stand_in(program)), "machine": Daemon(program, ["--source", "linux"])}
     points = {name: [] for name in kinds}
     clients = []
     try:
@@ -108,7 +108,7 @@ def live(program, minutes, limit):
             client.wait()
         for daemon in kinds.values():
             daemon.__exit__()
-    return [judge(name, found, "minutes", limit, CEILING_LIVE_KIB) for name, found in points.items()]
+    return [judge(f"{name}, live", found, "minutes", limit, CEILING_KIB[name]) for name, found in points.items()]
 
 
 def main():

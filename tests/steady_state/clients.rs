@@ -34,7 +34,8 @@ fn a_client_lets_go_of_what_its_hello_took() {
         .collect();
     // Those that do not read on have a hundred samples waiting; they are shared.
     let limit = before + CLIENTS as u64 * KIB_EACH;
-    let now = until("the daemon as small as it was", || Some(own_kib(daemon.pid())).filter(|&now| now < limit));
+    let now =
+        until("the daemon as small as it was", || Some(own_kib(daemon.pid())).filter(|&now| now < limit));
     println!("{CLIENTS} clients: from {before} to {now} KiB");
     assert!(own_kib(daemon.pid()) < limit);
     drop(clients);
