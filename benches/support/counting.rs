@@ -1,19 +1,59 @@
 //! The system's allocator, counting what each thread asks for: whoever includes this file runs on it.
 
+// Not every one of them asks for all of it.
+#![allow(dead_code)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Threads that are counted apart; those begun later are counted as one.
+const THREADS: usize = 1024;
 
 struct Counting;
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+/// What one thread asked for.
+struct Count {
+    /// The thread, as the system knows it; 0 for none. Written when the thread first asks.
+    thread: AtomicI32,
+    /// Written by that thread.
+    allocations: AtomicU64,
 }
 
-// SAFETY: everything is passed on to the system's allocator as it came; the counter is a plain cell without a
-// destructor, which neither allocates nor unwinds.
+static COUNTS: [Count; THREADS] =
+    [const { Count { thread: AtomicI32::new(0), allocations: AtomicU64::new(0) } }; THREADS];
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static MINE: Cell<Option<&'static Count>> = const { Cell::new(None) };
+}
+
+#[cfg(target_os = "linux")]
+fn this_thread() -> i32 {
+    // SAFETY: it takes nothing and always succeeds.
+    unsafe { libc::gettid() }
+}
+
+/// Elsewhere no thread is looked for from another one.
+#[cfg(not(target_os = "linux"))]
+fn this_thread() -> i32 {
+    0
+}
+
+fn mine() -> &'static Count {
+    MINE.get().unwrap_or_else(|| {
+        let count = &COUNTS[BEGUN.fetch_add(1, Relaxed).min(THREADS - 1)];
+        count.thread.store(this_thread(), Relaxed);
+        MINE.set(Some(count));
+        count
+    })
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came; the counters are atomics in a static and a plain
+// cell without a destructor, which neither allocate nor unwind.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        mine().allocations.fetch_add(1, Relaxed);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.alloc(layout) }
     }
@@ -29,5 +69,13 @@ static ALLOCATOR: Counting = Counting;
 
 /// What this thread has asked for so far.
 pub(crate) fn allocations() -> u64 {
-    ALLOCATIONS.get()
+    mine().allocations.load(Relaxed)
+}
+
+/// What a thread of this process has asked for so far, by the system's number for it.
+pub(crate) fn allocations_of(thread: i32) -> u64 {
+    COUNTS
+        .iter()
+        .find(|count| count.thread.load(Relaxed) == thread)
+        .map_or(0, |count| count.allocations.load(Relaxed))
 }

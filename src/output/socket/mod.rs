@@ -35,6 +35,8 @@ const UNREAD: Duration = Duration::from_secs(60);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Bytes put together for one write.
 const WRITE: usize = 16 << 10;
+/// Room for writing that a client keeps while nothing waits for it, bytes: some samples.
+const KEPT: usize = 4 << 10;
 
 /// Bytes of a socket's path that the system has room for, its NUL included.
 const PATH_MAX: usize = if cfg!(target_os = "macos") { 104 } else { 108 };
@@ -369,6 +371,11 @@ async fn write(writer: &OwnedWriteHalf, greeting: &mut VecDeque<Bytes>, client: 
             // The outputs have let it go: it has all there was.
             if Arc::strong_count(client) == 1 || client.queue().is_full() {
                 return;
+            }
+            // Of 200 clients each would keep 100 KB for ever, for the hello that it was sent once.
+            *greeting = VecDeque::new();
+            if buffer.capacity() > KEPT {
+                buffer = BytesMut::new();
             }
             client.wake.notified().await;
             continue;

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 /// A file longer than this is cut: `/proc/stat` of a machine with a thousand CPUs is a tenth of it.
 const BUFFER_MAX: usize = 1 << 20;
 
+/// A read that returns less than this has come to the end: of more than a page (4 KiB) the kernel hands out as many whole
+/// lines as fit in one, and no line here is half as long.
+const WHOLE: usize = 2048;
+
 /// Where a file's text goes; kept from read to read.
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
@@ -20,7 +24,7 @@ impl Buffer {
         Self { bytes: vec![0; 8192], len: 0 }
     }
 
-    /// Reads the file from its start to its end.
+    /// Reads the file from its start to its end; most, which are short, by one system call.
     pub(crate) fn fill(&mut self, file: &File) -> io::Result<()> {
         self.len = 0;
         loop {
@@ -32,7 +36,13 @@ impl Buffer {
             }
             match file.read_at(&mut self.bytes[self.len..], self.len as u64) {
                 Ok(0) => return Ok(()),
-                Ok(read) => self.len += read,
+                Ok(read) => {
+                    let room = self.bytes.len() - self.len;
+                    self.len += read;
+                    if read < WHOLE.min(room) {
+                        return Ok(());
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.len = 0;

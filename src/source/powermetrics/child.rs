@@ -53,6 +53,8 @@ struct Shared {
 pub struct Child {
     shared: Arc<Shared>,
     told: Receiver<Told>,
+    /// This process: asked for once, it is a system call.
+    monitor: libc::pid_t,
 }
 
 impl Child {
@@ -68,7 +70,7 @@ impl Child {
             let shared = Arc::clone(&shared);
             move || supervise(&command, &shared, &tell)
         })?;
-        Ok(Self { shared, told })
+        Ok(Self { shared, told, monitor: std::process::id().cast_signed() })
     }
 
     /// What has been told since the last call.
@@ -79,7 +81,7 @@ impl Child {
     /// The processes to leave out of blame: ours, the child and its children.
     #[must_use]
     pub fn own_pids(&self) -> OwnPids {
-        let mut own = OwnPids { monitor: std::process::id().cast_signed(), sampler: [0; 4] };
+        let mut own = OwnPids { monitor: self.monitor, sampler: [0; 4] };
         for (slot, pid) in own.sampler.iter_mut().zip(&self.shared.pids) {
             *slot = pid.load(Ordering::Relaxed);
         }

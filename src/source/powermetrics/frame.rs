@@ -202,6 +202,12 @@ impl Framer {
         unfinished.then_some(Reject::Truncated)
     }
 
+    /// Whether it holds nothing of a document: what was read was done with.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.state, State::Between) && self.start == self.end
+    }
+
     /// Skips what stands between documents. Returns whether a document starts at `self.start`.
     fn enter(&mut self) -> bool {
         while let Some(skipped) = memchr(b'<', &self.buffer[self.start..self.end]) {

@@ -14,6 +14,7 @@ pub mod frame;
 pub mod pace;
 pub mod restart;
 
+use crate::clock;
 use crate::sample::Reject;
 use child::{Child, Told};
 use decode::Document;
@@ -22,6 +23,9 @@ use pace::DOCUMENTS;
 
 /// Reads at once at most so many bytes: then the heartbeat is looked at before the next.
 const READ_AT_MOST: usize = 4 << 20;
+/// How long the rest of a document is let come before it is looked for, ns. What it may grow by meanwhile is far less than
+/// what fits between the two processes.
+const REST_NS: u64 = 2_000_000;
 
 /// What became of a sampler.
 #[derive(Debug)]
@@ -69,9 +73,13 @@ impl Powermetrics {
         self.output.is_some()
     }
 
-    /// Waits until there is something to read, or `timeout_ms` is over.
+    /// Waits until there is something to read, or `timeout_ms` is over. The rest of a document that has begun is given a
+    /// moment to come: a sampler may write it in fifty pieces, and each would wake us.
     pub fn wait(&self, timeout_ms: u64) {
         let Some(output) = &self.output else { return };
+        if !self.framer.is_empty() {
+            clock::sleep_until(clock::awake_ns() + REST_NS.min(timeout_ms.saturating_mul(1_000_000)));
+        }
         let mut poll = libc::pollfd { fd: output.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let timeout = libc::c_int::try_from(timeout_ms).unwrap_or(libc::c_int::MAX);
         // SAFETY: `poll` is one valid pollfd. An interrupted wait is a short one.
@@ -83,6 +91,8 @@ impl Powermetrics {
     pub fn read(&mut self, mut take: impl FnMut(Result<Document, Reject>)) -> usize {
         let own = self.child.own_pids();
         let (mut taken, mut left) = (0, DOCUMENTS);
+        // Less than there was room for is all there was; what comes from then on ends the next wait.
+        let mut all = false;
         loop {
             while left > 0
                 && let Some(document) = self.framer.next_document()
@@ -90,11 +100,14 @@ impl Powermetrics {
                 take(document.and_then(|document| decode::decode(document, &own)));
                 left -= 1;
             }
-            if left == 0 || taken >= READ_AT_MOST {
+            // Of a document that is not whole the rest, or the end, may be there already.
+            if left == 0 || taken >= READ_AT_MOST || (all && self.framer.is_empty()) {
                 return taken;
             }
             let Some(output) = &mut self.output else { return taken };
-            let count = match output.read(self.framer.space()) {
+            let space = self.framer.space();
+            let room = space.len();
+            let count = match output.read(space) {
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return taken,
@@ -110,6 +123,7 @@ impl Powermetrics {
             }
             self.framer.filled(count);
             taken += count;
+            all = count < room;
         }
     }
 

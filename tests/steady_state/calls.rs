@@ -1,0 +1,125 @@
+//! The system calls of the sampling thread of a real daemon, by strace.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use super::daemon::{Daemon, Stream, is, signal};
+use super::peer::peer;
+use super::program::Program;
+use super::{linux, stand_in, thread_of};
+
+/// Samples for which it is watched.
+const TICKS: usize = 50;
+
+/// The calls of a sampling thread over so many samples, each as strace prints it; `None` where strace can't be had.
+fn calls(config: &str) -> Option<Vec<String>> {
+    let strace = peer(&["strace"], "strace")?;
+    let mut daemon = Daemon::start(Program::new(), config, &[] as &[&str]);
+    let mut stream = daemon.stream();
+    let samples = |stream: &mut Stream, count| {
+        for _ in 0..count {
+            stream.find("a sample", |line| is(line, "sample"));
+        }
+    };
+    samples(&mut stream, 20);
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let thread = thread_of(daemon.pid(), "sampling");
+    let mut strace = Command::new(strace)
+        .args(["-y", "-p", &thread.to_string(), "-o"])
+        .arg(trace.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // "Process N attached", or why not.
+    let mut said = String::new();
+    BufReader::new(strace.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    if !said.contains("attached") {
+        println!("passed over: strace may not trace here: {said}");
+        strace.wait().unwrap();
+        return None;
+    }
+    samples(&mut stream, TICKS);
+    assert!(signal(strace.id().cast_signed(), libc::SIGINT));
+    strace.wait().unwrap();
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    let text = std::fs::read(trace.path()).unwrap();
+    let text = String::from_utf8_lossy(&text);
+    // Not what was under way when strace came and went.
+    let whole = |line: &&str| !line.contains("resum") && !line.contains("<detached") && line.contains('(');
+    Some(text.lines().filter(whole).map(str::to_owned).collect())
+}
+
+/// How often each is called, after what it is for; panics at one that is for nothing.
+fn by_purpose(
+    calls: &[String],
+    purpose: impl Fn(&str) -> Option<&'static str>,
+) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for call in calls {
+        let what = purpose(call).unwrap_or_else(|| panic!("not in the steady state: {call}"));
+        *counts.entry(what).or_default() += 1;
+    }
+    println!("system calls of the sampling thread over {TICKS} samples: {counts:?}");
+    counts
+}
+
+/// What both sources call the system for. `None` for anything else.
+fn shared(call: &str) -> Option<&'static str> {
+    let of_the_kernel = call.contains("</proc/") || call.contains("</sys/");
+    match call.split('(').next()? {
+        "pread64" if of_the_kernel => Some("read"),
+        // How often this process' own threads were switched away from: the witness takes that off.
+        "getrusage" => Some("read"),
+        "write" if call.contains("eventfd") => Some("wake"),
+        // A thread that just now copies the totals for a scrape is woken: the mutex is only tried.
+        "futex" if call.contains("FUTEX_WAKE") => Some("wake"),
+        "clock_nanosleep" => Some("wait"),
+        // Of other processes; of the machine only where the kernel's own page of time can't be read without a call.
+        "clock_gettime" => Some("clock"),
+        _ => None,
+    }
+}
+
+fn of(counts: &BTreeMap<&'static str, usize>, what: &str) -> usize {
+    counts.get(what).copied().unwrap_or(0)
+}
+
+#[test]
+fn sampling_a_stream_calls_the_system_to_wait_to_read_and_to_wake_and_for_nothing_else() {
+    let Some(calls) = calls(&stand_in()) else { return };
+    let counts = by_purpose(&calls, |call| match call.split('(').next()? {
+        "poll" => Some("wait"),
+        "read" if call.contains("<socket:") || call.contains("<pipe:") => Some("document"),
+        _ => shared(call),
+    });
+    // A document that comes in pieces takes some more. A loop that asks in vain would ask a hundred times.
+    assert!((TICKS / 2..=6 * TICKS).contains(&of(&counts, "document")), "{counts:?}");
+    assert!((TICKS / 2..=8 * TICKS).contains(&of(&counts, "wait")), "{counts:?}");
+    // Load, memory and, now and then, cores; switches twice, and three kinds of pressure; each by one call, or by two where
+    // a machine is large.
+    assert!((5 * TICKS..=10 * TICKS).contains(&of(&counts, "read")), "{counts:?}");
+    assert!(of(&counts, "wake") <= 2 * TICKS, "{counts:?}");
+}
+
+#[test]
+fn sampling_this_machine_calls_the_system_to_wait_to_read_and_to_wake_and_for_nothing_else() {
+    let Some(calls) = calls(&linux()) else { return };
+    let processes = std::fs::read_dir("/proc").unwrap().count();
+    let counts = by_purpose(&calls, |call| {
+        let path_of_the_kernel =
+            call.contains("\"/proc/") || call.contains("</proc/") || call.contains("</proc>");
+        match call.split('(').next()? {
+            // Which processes there are.
+            "getdents64" | "lseek" if path_of_the_kernel => Some("list"),
+            // Of processes that began, and of those that ended; a debug build looks at what it closes.
+            "openat" | "close" | "fcntl" if path_of_the_kernel => Some("list"),
+            _ => shared(call),
+        }
+    });
+    assert!((TICKS / 2..=2 * TICKS).contains(&of(&counts, "wait")), "{counts:?}");
+    assert!(of(&counts, "wake") <= 2 * TICKS, "{counts:?}");
+    // Each process' clock each tick, the files of a tenth of them, and a few of the whole machine's.
+    assert!(of(&counts, "read") <= TICKS * (40 + processes), "{counts:?}");
+}
