@@ -96,7 +96,8 @@ impl Supervision {
         }
         self.bridge(sampler);
         let now = clock::now();
-        sampler.engine.poll(&now, &mut sampler.notices);
+        let overdue_ns = self.live.listen(sampler, &now);
+        sampler.engine.poll(&now, overdue_ns, &mut sampler.notices);
         sampler.hand_over();
         true
     }
@@ -175,9 +176,12 @@ impl Supervision {
         let Self { live, current: Some(current), info, .. } = self else { return };
         let Current { source, documents, .. } = current;
         let mut delivered = false;
-        source.read(|document| match document {
+        source.read(|document, full| match document {
             Ok(document) => {
                 let at = clock::now();
+                if full {
+                    sampler.engine.held_up(&at);
+                }
                 live.witness(sampler);
                 if *documents == 0 {
                     info.hw_model = document.info.hw_model.or(info.hw_model);

@@ -36,6 +36,10 @@ pub enum News {
 pub struct Powermetrics {
     child: Child,
     output: Option<std::fs::File>,
+    /// Bytes that its output holds before it has to wait for us.
+    room: usize,
+    /// Bytes read since its output was last found empty.
+    backlog: usize,
     framer: Framer,
 }
 
@@ -45,13 +49,14 @@ impl Powermetrics {
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(command: &[String]) -> std::io::Result<Self> {
-        Ok(Self { child: Child::start(command)?, output: None, framer: Framer::new() })
+        Ok(Self { child: Child::start(command)?, output: None, room: 0, backlog: 0, framer: Framer::new() })
     }
 
     /// What has become of the process since the last call.
     pub fn news(&mut self) -> Option<News> {
         Some(match self.child.next()? {
-            Told::Started(output) => {
+            Told::Started(output, room) => {
+                self.room = room;
                 self.output = Some(std::fs::File::from(output));
                 News::Started
             }
@@ -75,28 +80,35 @@ impl Powermetrics {
         unsafe { libc::poll(&raw mut poll, 1, timeout) };
     }
 
-    /// Reads what is there. Every whole document is decoded at once and given to `take`.
-    pub fn read(&mut self, mut take: impl FnMut(Result<Document, Reject>)) {
+    /// Reads what is there. Every whole document is decoded at once and given to `take`, with whether the output had
+    /// been found full: the sampler may have waited for us until then.
+    pub fn read(&mut self, mut take: impl FnMut(Result<Document, Reject>, bool)) {
         let own = self.child.own_pids();
         let mut left = READ_AT_MOST;
         while let Some(output) = &mut self.output {
             let count = match output.read(self.framer.space()) {
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.backlog = 0;
+                    return;
+                }
                 // What can't be read has ended.
                 Err(_) => 0,
             };
             if count == 0 {
                 self.output = None;
                 if let Some(reject) = self.framer.finish() {
-                    take(Err(reject));
+                    take(Err(reject), false);
                 }
                 return;
             }
             self.framer.filled(count);
+            self.backlog += count;
+            // A writer waits where its next piece does not fit, which may be before the last byte is taken.
+            let full = self.backlog >= self.room / 4 * 3;
             while let Some(document) = self.framer.next_document() {
-                take(document.and_then(|document| decode::decode(document, &own)));
+                take(document.and_then(|document| decode::decode(document, &own)), full);
             }
             left = left.saturating_sub(count);
             if left == 0 {
