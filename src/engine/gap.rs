@@ -339,7 +339,8 @@ impl Judge {
             self.last_sample_ns = observed.at_ns;
             self.heard = true;
         }
-        if !observed.late || observed.first || observed.degraded {
+        // What waited for us stood still because we did.
+        if !observed.late || observed.first || observed.degraded || observed.held_up {
             return None;
         }
         let lateness_ns = observed.interval_ns.saturating_sub(observed.expected_ns);
@@ -419,12 +420,12 @@ impl Judge {
         })
     }
 
-    /// Decides the oldest case where that can be done now; call it until it has none. `overdue_ns`: how late the
-    /// next heartbeat is already. `closing`: nothing more will come.
+    /// Decides the oldest case where that can be done now; call it until it has none. `ran_to_ns`: up
+    /// to when the heartbeat is known to have run. `closing`: nothing more will come.
     pub fn decide(
         &mut self,
         now_ns: u64,
-        overdue_ns: u64,
+        ran_to_ns: u64,
         expected_ns: u64,
         closing: bool,
         rules: &Rules,
@@ -432,7 +433,7 @@ impl Judge {
         let case = *self.cases.first()?;
         // Another late heartbeat may still belong to it, the one that is overdue now among them, and SIGCONT may
         // still be on its way.
-        let ran_ns = now_ns.saturating_sub(overdue_ns).saturating_sub(case.end_ns);
+        let ran_ns = ran_to_ns.saturating_sub(case.end_ns);
         let settled = ran_ns >= expected_ns;
         if !settled && !closing {
             return None;

@@ -3,7 +3,7 @@
 use super::world::{ALL, MS, NOTHING, Running, World, ms, settings};
 use crate::engine::{Engine, Origin, Settings};
 use crate::event::Verdict;
-use crate::sample::{Factor, Reading};
+use crate::sample::{Activity, Factor, Reading};
 
 /// The verdict, and whether the duration is within 20 ms of the truth.
 #[track_caller]
@@ -206,6 +206,7 @@ fn a_sampler_that_filled_its_output_and_waited_for_us_says_that_we_were_starved(
             world.live(5_000);
             world.stop_us(stop_ms);
             world.live(3_000);
+            // It is no stall either, however long it takes to read all that.
             assert_gap(&world, Verdict::Starved, true, stop_ms);
             // What came before it and filled nothing decides nothing.
             world.notices.clear();
@@ -433,6 +434,22 @@ fn who_gets_a_moment_each_second_lost_all_of_the_others_in_one_gap() {
             assert!(ms(gap.duration_ns).abs_diff(truth) <= 20 * 5, "{} for {truth}", ms(gap.duration_ns));
         }
     }
+}
+
+#[test]
+fn a_reading_that_was_begun_in_one_moment_and_told_in_the_next_does_not_split_a_gap() {
+    let mut world = World::new(Origin::Own);
+    world.live(5_000);
+    world.freeze(991);
+    world.beats_only(1);
+    // The sampling thread has looked at the clock and begun to read when everything stops again.
+    let stamp = world.now();
+    world.freeze(991);
+    let reading = Reading { elapsed_ns: 1_000 * MS, ..Reading::default() };
+    world.engine.activity(&world.now(), Activity::default());
+    world.engine.sample(&reading, &stamp, Some(0), &mut world.notices);
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, true, 1_982);
 }
 
 #[test]
