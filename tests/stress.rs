@@ -30,6 +30,8 @@ use program::Program;
 
 /// From the tier's rise to an event that names who did it, s.
 const NAMED_WITHIN_S: f64 = 2.0;
+/// More points than this of the load factor leave no room for more of it.
+const OVERLOADED: u64 = 20;
 /// Points above what the machine does by itself that make it ELEVATED here.
 const ABOVE: u64 = 5;
 /// A machine that does other things may hide what is looked for: so often it is tried.
@@ -100,16 +102,23 @@ fn blamed<'a>(event: &'a Value, factor: &str) -> Option<&'a Value> {
     })
 }
 
-/// A daemon for which the machine as it is now is calm.
-fn calm() -> (Daemon, Stream) {
+/// A daemon for which the machine as it is now is calm. `None` where it has so much to do already that nothing can be
+/// seen to rise.
+fn calm() -> Option<(Daemon, Stream)> {
     let daemon = Daemon::start(Program::new(), "", &["--source", "linux"]);
     let mut stream = daemon.stream();
-    let ambient = samples(&mut stream, 20).iter().map(total).max().unwrap();
+    let samples = samples(&mut stream, 20);
+    let load = samples[0]["stress"]["load"].as_u64().unwrap();
+    if load > OVERLOADED {
+        println!("passed over: the load of this machine is worth {load} points before anything was done");
+        return None;
+    }
+    let ambient = samples.iter().map(total).max().unwrap();
     daemon.write_config(&format!("[tiers]\nelevated = {}\ncritical = 99\n", (ambient + ABOVE).min(90)));
     daemon.signal(libc::SIGHUP);
     daemon.wait_for_log("the configuration was read again");
     stream.find("the machine is calm", |line| is(line, "sample") && line["tier"] == "sentinel");
-    (daemon, stream)
+    Some((daemon, stream))
 }
 
 /// Lets stress-ng work until an event names it for a factor, a second longer, and not for ever.
@@ -119,8 +128,8 @@ fn work(
     arguments: &[String],
     factor: &str,
     patience: Duration,
-) -> Seen {
-    let (daemon, mut stream) = calm();
+) -> Option<Seen> {
+    let (daemon, mut stream) = calm()?;
     let stress = Stress::start(program, group, arguments);
     let mut seen = Seen { begun: jiff::Timestamp::now(), samples: Vec::new(), rose: None, named: None };
     let mut left = 10;
@@ -138,7 +147,7 @@ fn work(
         }
     }
     drop(stress);
-    seen
+    Some(seen)
 }
 
 impl Seen {
@@ -204,7 +213,7 @@ fn is_named(factor: &str, group: Option<&Narrow>, arguments: &[String], patience
     let Some(program) = peer(&["stress-ng"], "stress-ng") else { return };
     println!("| stress-ng | factor | score | ELEVATED after | named | intervals p50 / p99 / max |");
     for _ in 0..ATTEMPTS {
-        let seen = work(&program, group, arguments, factor, patience);
+        let Some(seen) = work(&program, group, arguments, factor, patience) else { return };
         seen.row(arguments, factor);
         seen.assert_that_samples_keep_coming();
         if seen.points(factor).0 == 0 && factor != "load" {
@@ -231,7 +240,7 @@ impl Narrow {
                 let group = Path::new(root).join(&name);
                 fs::create_dir(&group).ok()?;
                 let narrow = Self(group);
-                fs::write(narrow.0.join(limit), "16M").is_ok().then_some(narrow)
+                fs::write(narrow.0.join(limit), "32M").is_ok().then_some(narrow)
             });
         if made.is_none() {
             println!("passed over: no control group with a limit of memory can be made under /sys/fs/cgroup");

@@ -78,7 +78,7 @@ pub(crate) const CASES: [Case; 16] = [
     case(Source::Sampler, Who::Both, Way::Starve, PAUSE_OR_STARVED),
     case(Source::Sampler, Who::Daemon, Way::Hog, STARVED),
     case(Source::Sampler, Who::Both, Way::Hog, PAUSE),
-    case(Source::Sampler, Who::Both, Way::StressNg, PAUSE),
+    case(Source::Sampler, Who::Both, Way::StressNg, PAUSE_OR_STARVED),
 ];
 
 impl Case {
