@@ -3,6 +3,8 @@
 // clippy.toml allows these in tests only, and takes this for none.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "support/bustle.rs"]
+mod bustle;
 #[path = "support/daemon.rs"]
 mod daemon;
 #[path = "support/freezer.rs"]
@@ -14,13 +16,12 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use bustle::Bustle;
 use daemon::{Daemon, Stream, is, signal, until};
 use freezer::Freezer;
 use program::Program;
@@ -85,29 +86,6 @@ fn a_daemon_that_somebody_stopped_was_starved_for_as_long_as_that_took() {
         }
     }
     panic!("{best_ms} ms from the truth at best");
-}
-
-/// Somebody who wakes up two thousand times a second, evenly: the witness goes by how the rest's context switches compare
-/// with those of the seconds before, and those of whatever else runs here may stop at any time.
-struct Bustle(Arc<AtomicBool>);
-
-impl Bustle {
-    fn start() -> Self {
-        let on = Arc::new(AtomicBool::new(true));
-        let bustle = Self(Arc::clone(&on));
-        thread::spawn(move || {
-            while on.load(Ordering::Relaxed) {
-                thread::sleep(Duration::from_micros(500));
-            }
-        });
-        bustle
-    }
-}
-
-impl Drop for Bustle {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
 }
 
 #[test]

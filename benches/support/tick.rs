@@ -167,7 +167,7 @@ impl Tick {
         let sample: Sample = engine.sample(&reading, at, Some(0), notices);
         feed.totals.sample(&sample, at.awake_ns, at.awake_ns);
         outlet.push(Handed::Sample(sample));
-        engine.poll(at, notices);
+        engine.poll(at, 0, notices);
         for notice in notices.drain(..) {
             feed.totals.notice(&notice);
             outlet.push(Handed::Notice(notice));

@@ -2,6 +2,9 @@
 //!
 //! A factor's points in a sample are dealt out to the listed processes by the factor's measure, m ÷ M, where M
 //! is the larger of the machine's total and the list's sum: what nobody listed did is nobody's blame.
+//!
+//! Processes of one name are blamed together: a compiler, a browser or an indexer is many processes, none of which
+//! stands out by itself, however much all of them do.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +32,7 @@ where
 {
     let Some(newest) = window.clone().next_back() else { return Vec::new() };
     let (mut weights, mut all_points) = (0.0, 0.0);
-    // Each process's weighted points by factor. A process is a pid and a name.
-    let mut parts: BTreeMap<(i32, &str), [f64; Factor::ALL.len()]> = BTreeMap::new();
+    let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
     for Entry { ring_ns, sample, .. } in window.clone() {
         let age_ns = newest.ring_ns.saturating_sub(*ring_ns) as f64;
         let weight = (-age_ns / HALF_LIFE_NS).exp2();
@@ -46,8 +48,10 @@ where
             for process in list(measure, sample).as_slice() {
                 // Pids below 0 are totals of many processes (DEAD_TASKS), not somebody to blame.
                 if process.pid >= 0 {
-                    let part = parts.entry((process.pid, process.name.as_str())).or_default();
-                    part[factor as usize] += points * process.value / whole;
+                    let part = parts.entry(process.name.as_str()).or_default();
+                    let points = points * process.value / whole;
+                    part.factors[factor as usize] += points;
+                    *part.pids.entry(process.pid).or_default() += points;
                 }
             }
         }
@@ -57,7 +61,9 @@ where
     }
     let mut blamed: Vec<(f64, i32, &str, [f64; Factor::ALL.len()])> = parts
         .into_iter()
-        .map(|((pid, name), part)| (part.iter().sum::<f64>() / all_points, pid, name, part))
+        .map(|(name, part)| {
+            (part.factors.iter().sum::<f64>() / all_points, part.foremost(), name, part.factors)
+        })
         .filter(|(share, ..)| *share >= LEAST_SHARE)
         .collect();
     blamed.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -76,10 +82,27 @@ where
                 name: Name::new(name),
                 share: share.min(1.0),
                 factors: part.map(|points| (points / weights).round() as u8),
-                evidence: evidence(pid, name, strongest.unwrap_or(Factor::Load), window.clone()),
+                evidence: evidence(name, strongest.unwrap_or(Factor::Load), window.clone()),
             }
         })
         .collect()
+}
+
+/// What processes of one name are to blame for.
+#[derive(Default)]
+struct Part {
+    /// Weighted points by factor.
+    factors: [f64; Factor::ALL.len()],
+    /// Weighted points by process.
+    pids: BTreeMap<i32, f64>,
+}
+
+impl Part {
+    /// The process that has most of it; of equals the smallest pid.
+    fn foremost(&self) -> i32 {
+        let most = self.pids.iter().rev().max_by(|a, b| a.1.total_cmp(b.1));
+        most.map_or(0, |(&pid, _)| pid)
+    }
 }
 
 /// What a factor's points are dealt out by.
@@ -118,13 +141,13 @@ fn total(measure: Measure, sample: &Sample) -> f64 {
 }
 
 /// How the measure of the culprit's strongest factor moved: mean of the window's first third → last sample.
-fn evidence<'a, W>(pid: i32, name: &str, strongest: Factor, window: W) -> Evidence
+fn evidence<'a, W>(name: &str, strongest: Factor, window: W) -> Evidence
 where
     W: DoubleEndedIterator<Item = &'a Entry> + Clone,
 {
-    let is_it = |process: &&Process| process.pid == pid && process.name.as_str() == name;
+    let is_it = |process: &&Process| process.pid >= 0 && process.name.as_str() == name;
     let value = |measure: Measure, sample: &Sample| {
-        list(measure, sample).as_slice().iter().find(is_it).map_or(0.0, |process| process.value)
+        list(measure, sample).as_slice().iter().filter(is_it).map(|process| process.value).sum::<f64>()
     };
     // Memory's measure may change within the window: page-ins where it ever had any.
     let measure = match strongest {
@@ -161,6 +184,10 @@ mod tests {
 
     fn culprits(window: &[Entry]) -> Vec<Culprit> {
         super::culprits(window.iter())
+    }
+
+    fn named(pid: i32) -> Name {
+        Name::new(&format!("process {pid}"))
     }
 
     fn points(factor: Factor, points: u8) -> Stress {
@@ -243,7 +270,7 @@ mod tests {
             let pid = if index == 0 { 1 } else { 2 };
             if index == 0 || index == 100 {
                 sample.stress = points(Factor::Load, 30);
-                sample.top.cpu.offer(pid, &Name::EMPTY, 100.0);
+                sample.top.cpu.offer(pid, &named(pid), 100.0);
             }
         });
         let mut entries = vec![window[0], window[100]];
@@ -264,15 +291,39 @@ mod tests {
     }
 
     #[test]
+    fn many_processes_of_one_name_stand_out_together() {
+        let window = window(30, |index, sample| {
+            sample.stress = points(Factor::Load, 20);
+            sample.metrics.cpu_ms_per_s = Some(2_000.0);
+            // Ten of which each is listed now and then; one of them more often than the others.
+            for slot in 0..4 {
+                sample.top.cpu.offer(100 + ((index + slot) % 10) as i32, &Name::new("cc1plus"), 200.0);
+            }
+            sample.top.cpu.offer(104, &Name::new("cc1plus"), 201.0);
+            sample.top.cpu.offer(7, &Name::new("bystander"), 230.0);
+        });
+        let culprits = culprits(&window);
+        let names: Vec<_> = culprits.iter().map(|culprit| culprit.name.as_str()).collect();
+        assert_eq!(names, ["cc1plus", "bystander"]);
+        assert_eq!(culprits[0].pid, 104, "the foremost of them");
+        assert!((0.39..0.51).contains(&culprits[0].share), "{}", culprits[0].share);
+        assert!(
+            culprits[0].evidence.to > 750.0,
+            "the evidence is theirs together: {:?}",
+            culprits[0].evidence
+        );
+    }
+
+    #[test]
     fn at_most_five_are_named_by_share_then_pid() {
         let window = window(1, |_, sample| {
             sample.stress = Stress::new([30, 0, 0, 0, 10, 0, 0, 30]);
             for pid in [11, 12] {
-                sample.top.cpu.offer(pid, &Name::EMPTY, 1.0);
-                sample.top.pageins.offer(pid + 10, &Name::EMPTY, 1.0);
-                sample.top.diskio.offer(10, &Name::EMPTY, 1.0);
+                sample.top.cpu.offer(pid, &named(pid), 1.0);
+                sample.top.pageins.offer(pid + 10, &named(pid + 10), 1.0);
+                sample.top.diskio.offer(10, &named(10), 1.0);
             }
-            sample.top.pageins.offer(10, &Name::EMPTY, 2.0);
+            sample.top.pageins.offer(10, &named(10), 2.0);
         });
         let found = culprits(&window);
         let pids: Vec<_> = found.iter().map(|culprit| culprit.pid).collect();
@@ -292,7 +343,7 @@ mod tests {
                     2 => &mut sample.top.wakeups,
                     _ => &mut sample.top.diskio,
                 };
-                list.offer(pid, &Name::EMPTY, value);
+                list.offer(pid, &named(pid % 5), value);
             }
             sample
         }

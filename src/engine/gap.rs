@@ -65,6 +65,8 @@ pub struct Observed {
     pub first: bool,
     /// Only the fast path answered.
     pub degraded: bool,
+    /// Its interval began before the sampler's full output was read: we had kept the sampler waiting.
+    pub held_up: bool,
 }
 
 impl Observed {
@@ -103,6 +105,9 @@ struct Case {
     end_ns: u64,
     ended_unix_ns: i64,
     delays_ns: u64,
+    /// What passed between each late beat's last wake and the moment it stood still: half the time to its deadline,
+    /// on average.
+    between_ns: u64,
     asleep_ns: u64,
     /// The late sample that followed.
     late_seq: Option<u64>,
@@ -115,6 +120,8 @@ struct Case {
     restarted: bool,
     /// SIGCONT came in it.
     continued: bool,
+    /// The sampler had filled its output and waited for us.
+    filled: bool,
 }
 
 impl Case {
@@ -127,6 +134,8 @@ impl Case {
         self.first_seq.get_or_insert(observed.seq);
         if observed.first {
             self.restarted = true;
+        } else if observed.held_up && self.on_time >= LEAST_SAMPLES {
+            self.filled = true;
         } else if observed.late && observed.began_ns() < self.end_ns {
             self.late_seq.get_or_insert(observed.seq);
         } else {
@@ -158,6 +167,8 @@ pub struct Judge {
     slept_ns: u64,
     woke_at_ns: Option<u64>,
     continued_at_ns: Option<u64>,
+    /// When the sampler's output was last found full.
+    held_up_at_ns: Option<u64>,
     /// When the last complete sample came, or the source was started.
     last_sample_ns: u64,
     /// A complete sample has come since the source was started.
@@ -175,6 +186,7 @@ impl Default for Judge {
             slept_ns: 0,
             woke_at_ns: None,
             continued_at_ns: None,
+            held_up_at_ns: None,
             last_sample_ns: 0,
             heard: false,
         }
@@ -195,6 +207,17 @@ impl Judge {
         for case in &mut self.cases {
             case.continued |= case.is_continued_at(at_ns, expected_ns);
         }
+    }
+
+    /// The sampler's output was found full: up to now it may have waited for us.
+    pub fn held_up(&mut self, at_ns: u64) {
+        self.held_up_at_ns = Some(at_ns);
+    }
+
+    /// Whether a late sample whose interval began then may be late because it had to wait for us.
+    #[must_use]
+    pub fn was_held_up(&self, began_ns: u64) -> bool {
+        self.held_up_at_ns.is_some_and(|at_ns| began_ns < at_ns)
     }
 
     /// The kernel's counters at a moment.
@@ -255,6 +278,7 @@ impl Judge {
         match self.cases.last_mut() {
             Some(case) if full || due_ns.saturating_sub(case.end_ns) < expected_ns => {
                 case.delays_ns = case.delays_ns.saturating_add(delay_ns);
+                case.between_ns += due_ns.saturating_sub(case.end_ns).min(BEAT_NS) / 2;
                 case.asleep_ns = case.asleep_ns.saturating_add(asleep_ns);
                 case.end_ns = at_ns;
                 case.ended_unix_ns = unix_ns;
@@ -267,6 +291,7 @@ impl Judge {
                     end_ns: at_ns,
                     ended_unix_ns: unix_ns,
                     delays_ns: delay_ns,
+                    between_ns: BEAT_NS / 2,
                     asleep_ns,
                     late_seq: None,
                     first_seq: None,
@@ -274,6 +299,7 @@ impl Judge {
                     on_time_ns: 0,
                     restarted: false,
                     continued: false,
+                    filled: false,
                 };
                 case.continued = self.continued_at_ns.is_some_and(|at| case.is_continued_at(at, expected_ns));
                 for observed in &self.arrivals {
@@ -313,7 +339,8 @@ impl Judge {
             self.last_sample_ns = observed.at_ns;
             self.heard = true;
         }
-        if !observed.late || observed.first || observed.degraded {
+        // What waited for us stood still because we did.
+        if !observed.late || observed.first || observed.degraded || observed.held_up {
             return None;
         }
         let lateness_ns = observed.interval_ns.saturating_sub(observed.expected_ns);
@@ -393,22 +420,25 @@ impl Judge {
         })
     }
 
-    /// Decides the oldest case where that can be done now; call it until it has none. `closing`: nothing
-    /// more will come.
+    /// Decides the oldest case where that can be done now; call it until it has none. `ran_to_ns`: up
+    /// to when the heartbeat is known to have run. `closing`: nothing more will come.
     pub fn decide(
         &mut self,
         now_ns: u64,
+        ran_to_ns: u64,
         expected_ns: u64,
         closing: bool,
         rules: &Rules,
     ) -> Option<Judgement> {
         let case = *self.cases.first()?;
-        // Another late heartbeat may still belong to it, and SIGCONT may still be on its way.
-        let settled = now_ns.saturating_sub(case.end_ns) >= expected_ns;
+        // Another late heartbeat may still belong to it, the one that is overdue now among them, and SIGCONT may
+        // still be on its way.
+        let ran_ns = ran_to_ns.saturating_sub(case.end_ns);
+        let settled = ran_ns >= expected_ns;
         if !settled && !closing {
             return None;
         }
-        let waited = closing || now_ns.saturating_sub(case.end_ns) >= PATIENCE_NS;
+        let waited = closing || ran_ns >= PATIENCE_NS;
         let (verdict, certain) = match self.told_of(&case) {
             Some(told) => told,
             // It may still be told: as late as it was decided.
@@ -424,7 +454,7 @@ impl Judge {
             ended_unix_ns: case.ended_unix_ns,
             duration_ns: match verdict {
                 Verdict::Sleep => case.asleep_ns,
-                _ => case.delays_ns.saturating_add(BEAT_NS / 2),
+                _ => case.delays_ns.saturating_add(case.between_ns),
             },
             asleep_ns: case.asleep_ns,
             seq: case.late_seq.or(case.first_seq),
@@ -447,7 +477,7 @@ impl Judge {
         if waking && case.delays_ns < WAKING_NS {
             return Some((Verdict::Sleep, true));
         }
-        if case.continued || self.witness.rest_went_on(case.start_ns, case.end_ns) {
+        if case.continued || case.filled || self.witness.rest_went_on(case.start_ns, case.end_ns) {
             return Some((Verdict::Starved, true));
         }
         if case.late_seq.is_some() {

@@ -209,7 +209,7 @@ impl Engine {
         let (expected_ns, rules) = (self.expected_or_nominal(), self.rules());
         let sleep = self.judge.beat(at_ns, beat.at.unix_ns, beat.delay_ns, expected_ns, &rules);
         self.report(sleep, notices);
-        self.decide(false, notices);
+        self.decide(at_ns, false, notices);
     }
 
     /// The kernel's counters as they stood at `at`.
@@ -222,6 +222,12 @@ impl Engine {
     pub fn continued(&mut self, awake_ns: u64) {
         let expected_ns = self.expected_or_nominal();
         self.judge.continued(self.timeline.locate(awake_ns), expected_ns);
+    }
+
+    /// The sampler's output was found full: up to now it may have waited for us to read it.
+    pub fn held_up(&mut self, at: &Stamp) {
+        let at_ns = self.advance(at);
+        self.judge.held_up(at_ns);
     }
 
     /// A recording says what was made of a gap when it happened: that counts.
@@ -251,16 +257,17 @@ impl Engine {
         self.judge.silence_ns(now_ns, overdue_ns)
     }
 
-    /// Time passed and nothing came: decides what waited for that.
-    pub fn poll(&mut self, now: &Stamp, notices: &mut Vec<Notice>) {
-        self.advance(now);
-        self.decide(false, notices);
+    /// Time passed and nothing came: decides what waited for that. `overdue_ns` is how late the next heartbeat is
+    /// already.
+    pub fn poll(&mut self, now: &Stamp, overdue_ns: u64, notices: &mut Vec<Notice>) {
+        let now_ns = self.advance(now);
+        self.decide(now_ns.saturating_sub(overdue_ns), false, notices);
     }
 
     /// Nothing more will come: open cases are decided, an open episode is closed.
     pub fn finish(&mut self, now: &Stamp, notices: &mut Vec<Notice>) {
         let now_ns = self.advance(now);
-        self.decide(true, notices);
+        self.decide(now_ns, true, notices);
         if let Some(open) = self.episode.take() {
             open.end(now_ns, now.unix_ns, false, notices);
         }
@@ -336,11 +343,13 @@ impl Engine {
             late: timing.late,
             first,
             degraded: reading.degraded,
+            held_up: timing.late && self.judge.was_held_up(at_ns.saturating_sub(reading.elapsed_ns)),
         };
         let rules = self.rules();
         let judgement = self.judge.sample(&observed, overdue, heartbeat_ns.is_some(), &rules);
         self.report(judgement, notices);
-        self.decide(false, notices);
+        // The reading may be older than what was told since.
+        self.decide(at_ns.saturating_sub(overdue), false, notices);
         sample
     }
 
@@ -438,10 +447,10 @@ impl Engine {
         }
     }
 
-    /// Decides every open case that can be decided.
-    fn decide(&mut self, closing: bool, notices: &mut Vec<Notice>) {
+    /// Decides every open case that can be decided, by a heartbeat that is known to have run up to then.
+    fn decide(&mut self, ran_to_ns: u64, closing: bool, notices: &mut Vec<Notice>) {
         let (now_ns, expected_ns, rules) = (self.timeline.now_ns(), self.expected_or_nominal(), self.rules());
-        while let Some(judgement) = self.judge.decide(now_ns, expected_ns, closing, &rules) {
+        while let Some(judgement) = self.judge.decide(now_ns, ran_to_ns, expected_ns, closing, &rules) {
             self.report(Some(judgement), notices);
         }
     }

@@ -38,7 +38,8 @@ impl Timeline {
             return Moment { at_ns: self.now_ns, asleep_ns: 0 };
         };
         let behind = last.awake_since(stamp);
-        let old = last.total_ns.saturating_sub(stamp.total_ns) >= behind;
+        // The two clocks of a stamp are read one after the other.
+        let old = last.total_ns.saturating_sub(stamp.total_ns).saturating_add(LEAST_SLEEP_NS) > behind;
         if old && (1..=OUT_OF_ORDER_NS).contains(&behind) {
             return Moment { at_ns: self.now_ns.saturating_sub(behind), asleep_ns: 0 };
         }
@@ -87,6 +88,19 @@ mod tests {
         assert_eq!(timeline.now_ns(), 2_000_000_000);
         assert_eq!(timeline.locate(1_500_000_000), 1_500_000_000);
         assert_eq!(timeline.locate(2_500_000_000), 2_500_000_000);
+    }
+
+    #[test]
+    fn a_stamp_from_the_past_is_known_as_one_however_far_apart_its_clocks_were_read() {
+        for apart in [0, 40, 90_000, 20_000_000] {
+            let mut timeline = Timeline::default();
+            timeline.advance(&stamp(0, 0));
+            timeline.advance(&stamp(9_000_000_000, 9_000_000_000));
+            let moment = timeline.advance(&stamp(1_000_000_000, 1_000_000_000 + apart));
+            assert_eq!(moment, Moment { at_ns: 1_000_000_000, asleep_ns: 0 });
+            timeline.advance(&stamp(9_100_000_000, 9_100_000_000));
+            assert_eq!(timeline.now_ns(), 9_100_000_000, "nothing counts twice");
+        }
     }
 
     #[test]

@@ -247,7 +247,7 @@ pub fn runs(command: &[String]) -> bool {
         } else {
             thread::sleep(Duration::from_millis(10));
         }
-        sampler.read(|_| came = true);
+        sampler.read(|_, _| came = true);
     }
     // Closed, it ends at its next write. One that hangs was not refused.
     sampler.close();

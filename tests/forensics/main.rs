@@ -15,5 +15,7 @@ mod http;
 #[path = "../support/mount.rs"]
 mod mount;
 mod pauses;
+#[path = "../support/pressure.rs"]
+mod pressure;
 #[path = "../support/program.rs"]
 mod program;

@@ -2,8 +2,6 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -11,32 +9,7 @@ use serde_json::Value;
 
 use crate::daemon::{Daemon, Stream, is};
 use crate::freezer::Freezer;
-
-/// Threads that want more than the processors there are: under pressure the kernel bears no witness that only the
-/// daemon stood still.
-struct Pressure(Arc<AtomicBool>);
-
-impl Pressure {
-    fn start() -> Self {
-        let on = Arc::new(AtomicBool::new(true));
-        let threads = 2 * thread::available_parallelism().unwrap().get();
-        for _ in 0..threads {
-            let on = Arc::clone(&on);
-            thread::spawn(move || {
-                while on.load(Ordering::Relaxed) {
-                    std::hint::spin_loop();
-                }
-            });
-        }
-        Self(on)
-    }
-}
-
-impl Drop for Pressure {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
+use crate::pressure::Pressure;
 
 /// Freezes the daemon until it tells of a pause: its line.
 pub(crate) fn pause(freezer: &Freezer, stream: &mut Stream) -> Value {

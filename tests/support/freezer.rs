@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::daemon::until;
+use crate::daemon::PATIENCE;
 
 /// A control group of our own that can be frozen.
 pub(crate) struct Freezer {
@@ -72,13 +72,12 @@ impl Freezer {
     pub(crate) fn freeze(&self) -> Frozen<'_> {
         fs::write(&self.state.0, self.state.1).unwrap();
         let frozen = Frozen(self);
-        until("a frozen group", || {
-            fs::read_to_string(&self.frozen.0)
-                .unwrap()
-                .lines()
-                .any(|line| line == self.frozen.1)
-                .then_some(())
-        });
+        // Whoever measures the freeze wants to know when it began, to the millisecond.
+        let deadline = Instant::now() + PATIENCE;
+        while !fs::read_to_string(&self.frozen.0).unwrap().lines().any(|line| line == self.frozen.1) {
+            assert!(Instant::now() < deadline, "in {PATIENCE:?} the group was not frozen");
+            thread::sleep(Duration::from_micros(500));
+        }
         frozen
     }
 }

@@ -123,7 +123,8 @@ impl Supervision {
         self.weigh(sampler);
         self.bridge(sampler);
         let now = clock::now();
-        sampler.engine.poll(&now, &mut sampler.notices);
+        let overdue_ns = self.live.listen(sampler, &now);
+        sampler.engine.poll(&now, overdue_ns, &mut sampler.notices);
         sampler.hand_over();
         true
     }
@@ -215,9 +216,12 @@ impl Supervision {
         let Current { source, documents, pace, told_fast, .. } = current;
         let before = *documents;
         let mut rejected = 0;
-        let bytes = source.read(|document| match document {
+        let bytes = source.read(|document, full| match document {
             Ok(document) => {
                 let at = clock::now();
+                if full {
+                    sampler.engine.held_up(&at);
+                }
                 live.witness(sampler);
                 if *documents == 0 {
                     info.hw_model = document.info.hw_model.or(info.hw_model);

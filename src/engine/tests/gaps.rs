@@ -1,9 +1,9 @@
 //! Each verdict, and the ways in which one could be mistaken for another.
 
-use super::world::{MS, NOTHING, Running, World, ms, settings};
+use super::world::{ALL, MS, NOTHING, Running, World, ms, settings};
 use crate::engine::{Engine, Origin, Settings};
 use crate::event::Verdict;
-use crate::sample::{Factor, Reading};
+use crate::sample::{Activity, Factor, Reading};
 
 /// The verdict, and whether the duration is within 20 ms of the truth.
 #[track_caller]
@@ -193,6 +193,27 @@ fn samples_that_add_up_say_that_only_we_were_starved() {
         world.stop_us(stop_ms);
         world.live(3_000);
         assert_gap(&world, Verdict::Starved, true, stop_ms);
+    }
+}
+
+#[test]
+fn a_sampler_that_filled_its_output_and_waited_for_us_says_that_we_were_starved() {
+    for stop_ms in [5_000, 30_000] {
+        for samples_first in [false, true] {
+            let mut world = World::new(Origin::Child);
+            world.samples_first = samples_first;
+            world.room = 15;
+            world.live(5_000);
+            world.stop_us(stop_ms);
+            world.live(3_000);
+            // It is no stall either, however long it takes to read all that.
+            assert_gap(&world, Verdict::Starved, true, stop_ms);
+            // What came before it and filled nothing decides nothing.
+            world.notices.clear();
+            world.freeze(1_500);
+            world.live(3_000);
+            assert_gap(&world, Verdict::Pause, true, 1_500);
+        }
     }
 }
 
@@ -391,6 +412,44 @@ fn two_late_beats_and_one_late_sample_are_one_pause() {
     world.freeze(500);
     world.live(3_000);
     assert_gap(&world, Verdict::Pause, true, 900);
+}
+
+#[test]
+fn who_gets_a_moment_each_second_lost_all_of_the_others_in_one_gap() {
+    for origin in [Origin::Child, Origin::Own] {
+        // The sampling thread may get its moment before the heartbeat's: a beat that is overdue then belongs to it.
+        for samples_first in [false, true] {
+            let mut world = World::new(origin);
+            world.samples_first = samples_first;
+            world.live(5_000);
+            for _ in 0..20 {
+                // Wherever in the heartbeat's cycle it begins, each time.
+                world.freeze(991);
+                world.run(4, ALL);
+            }
+            world.live(3_000);
+            // How long each moment was is known to half of what was left to the next beat.
+            let (gap, truth) = (world.gap(), 20 * 991);
+            assert_eq!((gap.verdict, gap.certain), (Verdict::Pause, true), "{gap:#?}");
+            assert!(ms(gap.duration_ns).abs_diff(truth) <= 20 * 5, "{} for {truth}", ms(gap.duration_ns));
+        }
+    }
+}
+
+#[test]
+fn a_reading_that_was_begun_in_one_moment_and_told_in_the_next_does_not_split_a_gap() {
+    let mut world = World::new(Origin::Own);
+    world.live(5_000);
+    world.freeze(991);
+    world.beats_only(1);
+    // The sampling thread has looked at the clock and begun to read when everything stops again.
+    let stamp = world.now();
+    world.freeze(991);
+    let reading = Reading { elapsed_ns: 1_000 * MS, ..Reading::default() };
+    world.engine.activity(&world.now(), Activity::default());
+    world.engine.sample(&reading, &stamp, Some(0), &mut world.notices);
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, true, 1_982);
 }
 
 #[test]

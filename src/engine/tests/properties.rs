@@ -15,9 +15,10 @@ enum Input {
     Sample { elapsed: u64, overdue: Option<u64>, degraded: bool },
     Activity(u64, u64),
     Continued,
+    HeldUp,
     Started,
     Ended,
-    Poll,
+    Poll(u64),
 }
 
 fn any_input() -> impl Strategy<Value = Input> {
@@ -27,9 +28,10 @@ fn any_input() -> impl Strategy<Value = Input> {
             .prop_map(|(elapsed, overdue, degraded)| Input::Sample { elapsed, overdue, degraded }),
         1 => (any::<u64>(), any::<u64>()).prop_map(|(switches, pressure)| Input::Activity(switches, pressure)),
         1 => Just(Input::Continued),
+        1 => Just(Input::HeldUp),
         1 => Just(Input::Started),
         1 => Just(Input::Ended),
-        1 => Just(Input::Poll),
+        1 => (0u64..60_000_000_000).prop_map(Input::Poll),
     ]
 }
 
@@ -43,13 +45,14 @@ fn play(inputs: &[(Stamp, Input)]) -> (Vec<Notice>, Vec<crate::sample::Sample>) 
                 let reading = Reading { elapsed_ns: *elapsed, degraded: *degraded, ..Reading::default() };
                 samples.push(engine.sample(&reading, at, *overdue, &mut notices));
             }
+            Input::HeldUp => engine.held_up(at),
             Input::Activity(switches, pressure) => {
                 engine.activity(at, Activity { context_switches: *switches, pressure_us: [*pressure; 3] });
             }
             Input::Continued => engine.continued(at.awake_ns),
             Input::Started => engine.started(at),
             Input::Ended => engine.ended(at, 0, &mut notices),
-            Input::Poll => engine.poll(at, &mut notices),
+            Input::Poll(overdue) => engine.poll(at, *overdue, &mut notices),
         }
     }
     if let Some((at, _)) = inputs.last() {

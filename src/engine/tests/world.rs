@@ -53,6 +53,8 @@ pub(super) struct World {
     pub(super) jitter_ms: u64,
     /// What the next readings hold.
     pub(super) reading: Reading,
+    /// The sampler's output holds so many documents; then it waits until they are read.
+    pub(super) room: usize,
     /// The kernel's counters are read with every sample.
     pub(super) witness: bool,
     own: bool,
@@ -77,6 +79,7 @@ impl World {
             samples_first: false,
             jitter_ms: 0,
             reading: Reading::default(),
+            room: usize::MAX,
             witness: origin == Origin::Own,
             own: origin == Origin::Own,
             awake_ms: 1_000_000,
@@ -109,7 +112,11 @@ impl World {
             if running.rest && self.awake_ms.is_multiple_of(5) {
                 self.switches += 1;
             }
-            if running.sampler && self.sampling && self.awake_ms >= self.sample_due_ms {
+            if running.sampler
+                && self.sampling
+                && self.awake_ms >= self.sample_due_ms
+                && self.queue.len() < self.room
+            {
                 self.queue.push_back(self.awake_ms - self.last_sample_ms);
                 self.last_sample_ms = self.awake_ms;
                 self.sample_due_ms = self.awake_ms + self.interval_ms;
@@ -211,12 +218,15 @@ impl World {
         if self.witness && !self.queue.is_empty() {
             self.engine.activity(&at, Activity { context_switches: self.switches, pressure_us: [0; 3] });
         }
+        if self.queue.len() == self.room {
+            self.engine.held_up(&at);
+        }
         while let Some(elapsed) = self.queue.pop_front() {
             let reading = Reading { elapsed_ns: elapsed * MS, ..self.reading };
             let sample = self.engine.sample(&reading, &at, Some(self.overdue() * MS), &mut self.notices);
             self.samples.push(sample);
         }
-        self.engine.poll(&at, &mut self.notices);
+        self.engine.poll(&at, self.overdue() * MS, &mut self.notices);
     }
 
     pub(super) fn gaps(&self) -> Vec<&Gap> {

@@ -57,7 +57,7 @@ fn powermetrics(command: &[String], interval: Duration) -> Vec<Finding> {
             std::thread::sleep(Duration::from_millis(LOOK_MS / 5));
         }
         let elapsed = began.elapsed();
-        source.read(|document| match document {
+        source.read(|document, _| match document {
             Ok(document) => {
                 measured.first.get_or_insert(elapsed);
                 measured.intervals_ms.push(document.reading.elapsed_ns as f64 / 1e6);

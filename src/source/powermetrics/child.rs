@@ -21,6 +21,8 @@ use crate::source::host;
 /// What is asked for as room between the sampler and us, bytes: about fifteen documents, so that our own
 /// starvation does not hold the sampler up.
 const ROOM: libc::c_int = 4 << 20;
+/// What a pipe holds that nobody made larger, bytes.
+const PIPE: libc::c_int = 64 << 10;
 /// Lines of standard error that are kept, and bytes of each.
 const STDERR_LINES: usize = 20;
 const STDERR_LINE: u64 = 512;
@@ -30,8 +32,8 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// What a child's threads tell.
 #[derive(Debug)]
 pub enum Told {
-    /// It runs; this is our end of its output, non-blocking.
-    Started(OwnedFd),
+    /// It runs; this is our end of its output, non-blocking, and how many bytes that holds.
+    Started(OwnedFd, usize),
     /// It could not be started.
     NotStarted(io::Error),
     /// It ended. Its last lines of standard error.
@@ -110,7 +112,7 @@ impl Child {
 
 /// A child's thread: starts it, drains its standard error, waits for its end.
 fn supervise(command: &[String], shared: &Shared, tell: &SyncSender<Told>) {
-    let (mut child, output) = match spawn(command) {
+    let (mut child, output, room) = match spawn(command) {
         Ok(started) => started,
         Err(error) => {
             let _ = tell.send(Told::NotStarted(error));
@@ -121,7 +123,7 @@ fn supervise(command: &[String], shared: &Shared, tell: &SyncSender<Told>) {
     *shared.pid.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
     shared.pids[0].store(pid, Ordering::Relaxed);
     let lines = child.stderr.take().map(drain);
-    if tell.send(Told::Started(output)).is_err() {
+    if tell.send(Told::Started(output, room)).is_err() {
         // Nobody is interested any more; its output is closed with the message.
     }
     thread::sleep(SETTLED);
@@ -139,10 +141,10 @@ fn supervise(command: &[String], shared: &Shared, tell: &SyncSender<Told>) {
 }
 
 /// Starts the command in a session of its own: no terminal can stop it, or be asked for a password.
-fn spawn(command: &[String]) -> io::Result<(std::process::Child, OwnedFd)> {
+fn spawn(command: &[String]) -> io::Result<(std::process::Child, OwnedFd, usize)> {
     let (program, arguments) =
         command.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no command"))?;
-    let (ours, theirs) = channel()?;
+    let (ours, theirs, room) = channel()?;
     let roots = command::may_be_roots(command).is_ok();
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::from(theirs)).stderr(Stdio::piped());
@@ -158,12 +160,12 @@ fn spawn(command: &[String]) -> io::Result<(std::process::Child, OwnedFd)> {
     }
     let child = command.spawn()?;
     set_nonblocking(&ours)?;
-    Ok((child, ours))
+    Ok((child, ours, room))
 }
 
 /// A socket pair with 4 MiB of room; where that is not granted, a pipe as large as the system allows.
-/// (our end, the child's end).
-fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
+/// (our end, the child's end, how many bytes it holds).
+fn channel() -> io::Result<(OwnedFd, OwnedFd, usize)> {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for the two descriptors.
     if unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) } == -1 {
@@ -174,19 +176,22 @@ fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
     set_cloexec(&ours)?;
     set_cloexec(&theirs)?;
     if widen(&theirs, libc::SO_SNDBUF) && widen(&ours, libc::SO_RCVBUF) {
-        return Ok((ours, theirs));
+        return Ok((ours, theirs, ROOM as usize));
     }
     let (ours, theirs) = io::pipe()?;
     let (ours, theirs) = (OwnedFd::from(ours), OwnedFd::from(theirs));
     #[cfg(target_os = "linux")]
-    {
+    let room = {
         let mut room = ROOM;
         // SAFETY: fcntl takes a descriptor and numbers.
-        while room > 64 << 10 && unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_SETPIPE_SZ, room) } == -1 {
+        while room > PIPE && unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_SETPIPE_SZ, room) } == -1 {
             room /= 2;
         }
-    }
-    Ok((ours, theirs))
+        room
+    };
+    #[cfg(not(target_os = "linux"))]
+    let room = PIPE;
+    Ok((ours, theirs, room as usize))
 }
 
 /// Asks for [`ROOM`] as a socket buffer; whether it was granted.
@@ -327,7 +332,7 @@ mod tests {
         let child =
             Child::start(&shell("i=0; while [ $i -lt 50 ]; do echo line $i >&2; i=$((i+1)); done; exit 3"))
                 .unwrap();
-        assert!(matches!(wait(&child), Told::Started(_)));
+        assert!(matches!(wait(&child), Told::Started(..)));
         let Told::Ended(status, lines) = wait(&child) else { panic!() };
         assert_eq!(status.code(), Some(3));
         assert_eq!((lines.len(), lines[0].as_str(), lines[19].as_str()), (20, "line 30", "line 49"));
@@ -337,7 +342,7 @@ mod tests {
     #[test]
     fn closing_its_output_ends_a_child_that_writes() {
         let child = Child::start(&shell("while :; do echo x; done")).unwrap();
-        let Told::Started(output) = wait(&child) else { panic!() };
+        let Told::Started(output, _) = wait(&child) else { panic!() };
         drop(output);
         let Told::Ended(status, _) = wait(&child) else { panic!() };
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGPIPE));
@@ -346,7 +351,7 @@ mod tests {
     #[test]
     fn a_child_that_never_writes_is_ended_by_a_signal_to_its_group() {
         let child = Child::start(&shell("sleep 1000 & sleep 1000")).unwrap();
-        let Told::Started(_output) = wait(&child) else { panic!() };
+        let Told::Started(_output, _) = wait(&child) else { panic!() };
         assert!(child.signal(libc::SIGKILL));
         assert!(matches!(wait(&child), Told::Ended(..)));
     }
@@ -360,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_channel_holds_back_at_least_four_documents() {
-        let (ours, theirs) = channel().unwrap();
+        let (ours, theirs, room) = channel().unwrap();
         set_nonblocking(&theirs).unwrap();
         let mut writer = std::fs::File::from(theirs);
         let (mut held, block) = (0, [b'x'; 4096]);
@@ -369,5 +374,6 @@ mod tests {
         }
         drop(ours);
         assert!(held >= 1 << 20, "{held} bytes");
+        assert!(room <= held, "no more than that is promised");
     }
 }

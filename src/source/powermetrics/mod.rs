@@ -43,6 +43,12 @@ pub enum News {
 pub struct Powermetrics {
     child: Child,
     output: Option<std::fs::File>,
+    /// Bytes that its output holds before it has to wait for us.
+    room: usize,
+    /// Bytes read since its output was last found empty.
+    backlog: usize,
+    /// What was read last had filled it.
+    full: bool,
     framer: Framer,
 }
 
@@ -52,13 +58,21 @@ impl Powermetrics {
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(command: &[String]) -> std::io::Result<Self> {
-        Ok(Self { child: Child::start(command)?, output: None, framer: Framer::new() })
+        Ok(Self {
+            child: Child::start(command)?,
+            output: None,
+            room: 0,
+            backlog: 0,
+            full: false,
+            framer: Framer::new(),
+        })
     }
 
     /// What has become of the process since the last call.
     pub fn news(&mut self) -> Option<News> {
         Some(match self.child.next()? {
-            Told::Started(output) => {
+            Told::Started(output, room) => {
+                self.room = room;
                 self.output = Some(std::fs::File::from(output));
                 News::Started
             }
@@ -86,9 +100,10 @@ impl Powermetrics {
         unsafe { libc::poll(&raw mut poll, 1, timeout) };
     }
 
-    /// Reads what is there, as many documents as a window has at most; every whole one is decoded at once and given to `take`, and so is
-    /// why one was lost. How many bytes it read.
-    pub fn read(&mut self, mut take: impl FnMut(Result<Document, Reject>)) -> usize {
+    /// Reads what is there, as many documents as a window has at most; every whole one is decoded at once and given to
+    /// `take`, with whether the output had been found full (the sampler may have waited for us until then), and so is why
+    /// one was lost. How many bytes it read.
+    pub fn read(&mut self, mut take: impl FnMut(Result<Document, Reject>, bool)) -> usize {
         let own = self.child.own_pids();
         let (mut taken, mut left) = (0, DOCUMENTS);
         // Less than there was room for is all there was; what comes from then on ends the next wait.
@@ -97,7 +112,7 @@ impl Powermetrics {
             while left > 0
                 && let Some(document) = self.framer.next_document()
             {
-                take(document.and_then(|document| decode::decode(document, &own)));
+                take(document.and_then(|document| decode::decode(document, &own)), self.full);
                 left -= 1;
             }
             // Of a document that is not whole the rest, or the end, may be there already.
@@ -106,24 +121,33 @@ impl Powermetrics {
             }
             let Some(output) = &mut self.output else { return taken };
             let space = self.framer.space();
-            let room = space.len();
+            let space_left = space.len();
             let count = match output.read(space) {
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return taken,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.backlog = 0;
+                    return taken;
+                }
                 // What can't be read has ended.
                 Err(_) => 0,
             };
             if count == 0 {
                 self.output = None;
                 if let Some(reject) = self.framer.finish() {
-                    take(Err(reject));
+                    take(Err(reject), false);
                 }
                 return taken;
             }
             self.framer.filled(count);
             taken += count;
-            all = count < room;
+            self.backlog += count;
+            // A writer waits where its next piece does not fit, which may be before the last byte is taken.
+            self.full = self.backlog >= self.room / 4 * 3;
+            all = count < space_left;
+            if all {
+                self.backlog = 0;
+            }
         }
     }
 

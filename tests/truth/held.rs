@@ -1,0 +1,76 @@
+//! Some of each way, short: what is told of them is within 20 ms of the truth, with the verdict that is due.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cases::{CASES, Judged, Means, stop_sampler};
+use crate::kernel::be_prompt;
+use crate::subject::{Source, Subject};
+use crate::ways::Truth;
+
+/// How far from the truth the duration of a pause may be, ms.
+pub(crate) const TOLERANCE_MS: f64 = 20.0;
+/// A busy machine may take the processor from the heartbeat between its wake and its look at the clock, and nobody can
+/// see that: so often it is tried once more.
+const ATTEMPTS: usize = 4;
+
+/// What the daemon made of it.
+pub(crate) fn judged(gap: &Value) -> (&str, bool, f64) {
+    (
+        gap["verdict"].as_str().unwrap(),
+        gap["certain"].as_bool().unwrap(),
+        gap["duration_ms"].as_f64().unwrap(),
+    )
+}
+
+/// Holds up until what is told is true: with one of these verdicts each time, with the right duration at last. `None`
+/// is for what is not permitted.
+pub(crate) fn within(what: &str, verdicts: &[Judged], mut hold: impl FnMut() -> Option<(Truth, Value)>) {
+    let mut told = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let Some((truth, gap)) = hold() else { return };
+        let (verdict, certain, duration_ms) = judged(&gap);
+        let line = format!(
+            "{what}: {verdict}, certain: {certain}, {duration_ms:.1} ms of {:.1} to {:.1}",
+            truth.least_ms, truth.most_ms,
+        );
+        println!("{line}");
+        assert!(verdicts.contains(&(verdict, certain)), "{line}");
+        told.push(line);
+        if truth.outside_ms(duration_ms).abs() <= TOLERANCE_MS {
+            return;
+        }
+    }
+    panic!("not within {TOLERANCE_MS} ms:\n{}", told.join("\n"));
+}
+
+/// Every case of a source, so long.
+fn all(source: Source, subject: &mut Subject, means: &Means, lengths_ms: &[u64]) {
+    for case in CASES.iter().filter(|case| case.source == source) {
+        for &length in lengths_ms {
+            let length = Duration::from_millis(length);
+            within(&case.name(), case.verdicts, || means.hold(case, subject, length));
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_reads_the_kernel_tells_the_truth_of_every_hold_up() {
+    be_prompt(50);
+    let means = Means::new();
+    let mut subject = Subject::start(Source::Linux);
+    all(Source::Linux, &mut subject, &means, &[300, 900]);
+}
+
+#[test]
+fn a_daemon_with_a_sampler_tells_the_truth_of_every_hold_up() {
+    be_prompt(50);
+    let means = Means::new();
+    let mut subject = Subject::start(Source::Sampler);
+    all(Source::Sampler, &mut subject, &means, &[400, 900]);
+    within("the sampler alone: SIGSTOP", &[("stall", true)], || {
+        Some(stop_sampler(&mut subject, Duration::from_millis(1_000)))
+    });
+    subject.end();
+}
