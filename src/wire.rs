@@ -343,7 +343,8 @@ fn list_from(lines: &[ProcessLine<'_>]) -> TopList {
 
 /// A value that may stand in a reading: finite and not negative.
 fn reported(value: Option<f64>) -> Option<f64> {
-    value.filter(|value| value.is_finite() && *value >= 0.0)
+    // −0 is not below 0, and would be told with its sign.
+    value.filter(|value| value.is_finite() && *value >= 0.0).map(f64::abs)
 }
 
 impl<'a> From<&'a Sample> for SampleLine<'a> {
