@@ -12,7 +12,7 @@ use std::path::Path;
 fn all_of(target: &str, check: fn(&[u8])) {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let mut inputs = Vec::new();
-    for kind in ["seeds", "corpus"] {
+    for kind in ["seeds", "kept"] {
         let Ok(directory) = std::fs::read_dir(fuzz.join(kind).join(target)) else { continue };
         inputs.extend(directory.map(|entry| entry.unwrap().path()));
     }

@@ -273,7 +273,9 @@ fn by_the_book(file: &str, before: &[u8], later: &[u8], said: &Said) {
                 let counted = ["sda", "vda", "nvme0c0n1"].into_iter().filter(|name| old.contains_key(*name));
                 let rises =
                     counted.filter_map(|name| rise(Some(sectors(&old[name])), Some(sectors(&new[name]))));
-                rises.reduce(|sum, more| sum + more).map(|sectors| sectors * 5_120.0)
+                rises
+                    .reduce(|sum, more| sum + more)
+                    .map(|sectors| (sectors * 512.0).min(u64::MAX as f64) * 10.0)
             };
             // Without the path below it the head of an NVMe disk counts.
             if !old.contains_key("nvme0n1") || old.contains_key("nvme0c0n1") {

@@ -34,10 +34,8 @@ pub fn check(input: &[u8]) {
     };
     let entries = yaml::read(text);
     let by_libyaml = libyaml::read(text);
-    // These break lines in YAML 1.1, and are characters like others in YAML 1.2.
-    let same_lines = !text.contains(['\u{85}', '\u{2028}', '\u{2029}']);
     if let (Ok(entries), Some(by_libyaml)) = (&entries, &by_libyaml)
-        && same_lines
+        && same_in_both_versions(text)
     {
         assert_eq!(without_lines(entries), without_lines(by_libyaml), "{text:?}");
     }
@@ -66,6 +64,13 @@ pub fn check(input: &[u8]) {
         }
     }
     as_json(text);
+}
+
+/// Whether a text is read alike by YAML 1.1, which is libyaml's, and 1.2. In 1.1 some characters break lines that are
+/// like others in 1.2, and a question mark begins a key though no space stands behind it.
+fn same_in_both_versions(text: &str) -> bool {
+    let marks = text.split('?').skip(1).all(|rest| rest.starts_with([' ', '\n', '\r']));
+    marks && !text.contains(['\u{85}', '\u{2028}', '\u{2029}'])
 }
 
 fn nothing(value: &Node) -> bool {
