@@ -180,10 +180,11 @@ impl TopList {
         self.len = 0;
     }
 
-    /// The sum of the entries' values.
+    /// The sum of the entries' values; 0 of none.
     #[must_use]
     pub fn sum(&self) -> f64 {
-        self.as_slice().iter().map(|process| process.value).sum()
+        // `Iterator::sum` begins at −0, which would be told as the sum of none.
+        self.as_slice().iter().fold(0.0, |sum, process| sum + process.value)
     }
 }
 
@@ -629,6 +630,11 @@ mod tests {
         assert_eq!(pids, [1, 2, 4, 7, 6]);
         list.offer(0, &Name::EMPTY, 2.0);
         assert_eq!(list.as_slice()[4].pid, 0, "of equal values the smaller pid stays");
+    }
+
+    #[test]
+    fn the_sum_of_no_process_is_zero_without_a_sign() {
+        assert!(TopList::default().sum().is_sign_positive());
     }
 
     #[test]

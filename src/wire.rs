@@ -268,7 +268,9 @@ pub fn ms(ns: u64) -> f64 {
 
 /// A number to four digits after the point: more is noise, and costs bytes in every line.
 fn rounded(value: f64) -> f64 {
-    (value * 10_000.0).round() / 10_000.0
+    let scaled = value * 10_000.0;
+    // So large that it has no digits after the point, and no room for more before it: infinity is no JSON.
+    if scaled.is_finite() { scaled.round() / 10_000.0 } else { value }
 }
 
 /// Unix time in ns as RFC 3339 in UTC with ms, `2026-11-22T09:10:11.123Z`.
@@ -341,7 +343,8 @@ fn list_from(lines: &[ProcessLine<'_>]) -> TopList {
 }
 
 fn reported(value: Option<f64>) -> Option<f64> {
-    value.and_then(measured)
+    // −0 is not below 0, and would be told with its sign.
+    value.and_then(measured).map(f64::abs)
 }
 
 impl<'a> From<&'a Sample> for SampleLine<'a> {
@@ -583,6 +586,16 @@ mod tests {
         );
         let Message::Sample(line) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
         assert_eq!(line.to_sample().unwrap(), sample);
+    }
+
+    #[test]
+    fn a_value_of_any_size_is_a_number_on_the_wire() {
+        let mut sample = Sample { elapsed_ns: 1, ..Sample::default() };
+        sample.top.cpu.offer(1, &Name::new("a"), f64::MAX);
+        let mut bytes = Vec::new();
+        encode(&Message::Sample(Box::new((&sample).into())), &mut bytes);
+        let Message::Sample(line) = serde_json::from_slice(&bytes).unwrap() else { panic!("no sample") };
+        assert_eq!(line.top.cpu[0].value, f64::MAX);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,19 +42,39 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut config = config::load(context, &Overrides::default())?.config;
     config.source = SourceKind::Replay(args.file.clone());
-    let mut engine = Engine::new(crate::daemon::settings(&config), 1);
-    let replay = Replay::open(&args.file, Arc::default())?;
-    let mut player = Player::new(replay, clock::unix_ns(), true);
+    let engine = Engine::new(crate::daemon::settings(&config), 1);
+    let player = Player::new(Replay::open(&args.file, Arc::default())?, clock::unix_ns(), true);
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let something = tell(player, engine, &args.file, args.json, &mut out)?;
+    out.flush()?;
+    if !something {
+        let told = format!("nothing in {} could be read: is it a recording?", args.file.display());
+        return Err(Failure::new(Exit::Failed, told).into());
+    }
+    Ok(Exit::Done.into())
+}
+
+/// Plays a recording, which is called `file` in messages, to its end, and tells what happened in it: as a report, or as
+/// the lines of `stream` and a summary. False where there was something and none of it could be read.
+///
+/// # Errors
+/// Where it can't be read on, or `out` can't be written to.
+pub fn tell(
+    mut player: Player,
+    mut engine: Engine,
+    file: &Path,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
     let mut story = Story::default();
     let mut notices = Vec::new();
-    let mut out = BufWriter::new(std::io::stdout().lock());
     let mut progress = Progress::new();
     // What is known of the machine before the first sample says when: told with that sample's time.
     let mut early = None;
     loop {
         let step = player
             .step(&mut engine, &mut notices)
-            .with_context(|| format!("can't read {}", args.file.display()))?;
+            .with_context(|| format!("can't read {}", file.display()))?;
         match &step {
             Some(Step::Sample(sample, _)) => {
                 story.sample(sample);
@@ -65,17 +85,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             Some(Step::Restarted | Step::Told) => {}
             None => engine.finish(&player.now(), &mut notices),
         }
-        if args.json {
+        if json {
             let now_ns = player.now().unix_ns;
             match &step {
                 Some(Step::Info(info)) if story.samples == 0 => early = Some(*info),
                 Some(Step::Sample(..)) => {
                     if let Some(info) = early.take() {
-                        source_line(&mut out, "up", &info, now_ns)?;
+                        source_line(out, "up", &info, now_ns)?;
                     }
-                    write_lines(&mut out, step.as_ref(), &notices, now_ns)?;
+                    write_lines(out, step.as_ref(), &notices, now_ns)?;
                 }
-                _ => write_lines(&mut out, step.as_ref(), &notices, now_ns)?,
+                _ => write_lines(out, step.as_ref(), &notices, now_ns)?,
             }
         }
         for notice in notices.drain(..) {
@@ -86,17 +106,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     progress.clear();
-    if args.json {
-        line(&mut out, &Message::Summary(story.summary()))?;
+    if json {
+        line(out, &Message::Summary(story.summary()))?;
     } else {
-        story.report(&mut out)?;
+        story.report(out)?;
     }
-    out.flush()?;
-    if story.samples == 0 && story.rejected != [0; 4] {
-        let told = format!("nothing in {} could be read: is it a recording?", args.file.display());
-        return Err(Failure::new(Exit::Failed, told).into());
-    }
-    Ok(Exit::Done.into())
+    Ok(story.samples > 0 || story.rejected == [0; 4])
 }
 
 fn line(out: &mut dyn Write, message: &Message<'_>) -> anyhow::Result<()> {
@@ -176,7 +191,8 @@ impl Story {
         self.samples += 1;
         self.first.get_or_insert(sample.time_ns);
         self.duration_ns = self.duration_ns.saturating_add(sample.elapsed_ns);
-        self.tiers_ns[sample.tier as usize] += sample.elapsed_ns;
+        let in_tier_ns = &mut self.tiers_ns[sample.tier as usize];
+        *in_tier_ns = in_tier_ns.saturating_add(sample.elapsed_ns);
         self.intervals.push(sample.elapsed_ns);
         for (peak, points) in self.factor_peaks.iter_mut().zip(sample.stress.points()) {
             *peak = (*peak).max(points);

@@ -14,9 +14,11 @@ mod raw;
 mod read;
 mod settings;
 pub mod show;
+mod syntax;
 mod table;
 mod values;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,7 @@ pub use values::{
 };
 
 use table::KEYS;
+pub(crate) use values::clipped;
 
 /// What the command line says about settings that are in the file too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
@@ -129,7 +132,7 @@ pub fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, ConfigErrors
     }
     let mut loaded = parse(text.as_deref().unwrap_or_default(), paths.root).map_err(fail)?;
     loaded.file_exists = text.is_some();
-    let problems = otlp::put_on_top(&mut loaded, &|name| std::env::var_os(name));
+    let problems = loaded.put_environment(&|name| std::env::var_os(name));
     if !problems.is_empty() {
         return Err(ConfigErrors { file: ENVIRONMENT.into(), problems });
     }
@@ -195,6 +198,11 @@ impl Loaded {
     #[must_use]
     pub fn origin(&self, path: &str) -> Origin {
         self.origins().find(|(key, _)| key.path == path).map_or(Origin::Default, |(_, origin)| origin)
+    }
+
+    /// Puts OpenTelemetry's variables, as `variable` has them, on top of the file's settings; what is wrong with them.
+    pub fn put_environment(&mut self, variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<Problem> {
+        otlp::put_on_top(self, variable)
     }
 
     fn origins(&self) -> impl Iterator<Item = (&'static keys::Key, Origin)> + '_ {

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Problem;
 use super::hooks::{self, Written};
+use super::syntax;
 use super::table::KEYS;
 use super::values::clipped;
 
@@ -67,6 +68,9 @@ pub(super) fn entries<'a>(
     // Found once: a file of nothing but faults asks for a line a thousand times over.
     let newlines: Vec<_> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
     let line_of = |at: usize| 1 + newlines.partition_point(|&newline| newline < at);
+    if let Some((at, what)) = syntax::first_fault(text) {
+        return Err(vec![Problem { line: Some(line_of(at)), message: format!("not TOML: {what}") }]);
+    }
     let (table, errors) = parsed(text);
     if !errors.is_empty() {
         return Err(syntax_problems(text, &errors, line_of));

@@ -367,7 +367,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// `text`, printable and not longer than a line has room for.
-pub(super) fn clipped(text: &str) -> String {
+pub(crate) fn clipped(text: &str) -> String {
     const MOST: usize = 60;
     let mut shown: String = text.chars().take(MOST).collect();
     if shown.len() < text.len() {

@@ -111,6 +111,17 @@ fn many_connections_that_say_nothing_or_not_all_keep_nobody_out() {
 }
 
 #[test]
+fn who_asks_and_says_that_nothing_more_will_come_is_answered() {
+    let daemon = calm();
+    let mut stream = connect(&daemon);
+    // As `nc -N` does; in two pieces, so that the end of the request and of what is sent come together.
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
+    stream.write_all(b"host: x\r\n\r\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(Answer::read(&mut stream).status, 200);
+}
+
+#[test]
 fn a_header_that_never_ends_is_cut_off() {
     let daemon = calm();
     let mut stream = connect(&daemon);

@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::respond::respond;
-use super::web::Web;
+use super::web::{Settings, Web};
 use crate::output::complaint::Complaint;
 use crate::output::metrics::Metrics;
 
@@ -124,6 +124,16 @@ async fn connection(
     }
 }
 
+/// Serves a connection with `settings`, TLS aside; ends with it.
+pub(super) async fn serve_one(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    metrics: &Metrics,
+    settings: &Settings,
+) {
+    let server = Server { metrics: metrics.clone(), web: Web::of(settings.clone()) };
+    talk(stream, &server, &Cell::new(Instant::now())).await;
+}
+
 async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, server: &Server, active: &Cell<Instant>) {
     let service = service_fn(|request| async move {
         active.set(Instant::now());
@@ -134,6 +144,8 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, server: &Server, acti
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
+        // Who has asked and says that nothing more will come (`nc -N`) waits for the answer all the same.
+        .half_close(true)
         .max_headers(HEADER_LINES)
         .max_header_size(HEADER_BYTES)
         .max_buf_size(HEADER_BYTES)

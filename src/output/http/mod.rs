@@ -6,7 +6,7 @@
 mod connections;
 mod page;
 mod respond;
-mod web;
+pub mod web;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -42,6 +42,16 @@ pub enum HttpError {
 /// Everything that is wrong with it, by line.
 pub fn check(config: &config::Http) -> Result<(), ConfigErrors> {
     Web::load(config.web_config.as_deref()).map(drop)
+}
+
+/// Serves one connection, whatever carries it, without TLS and without looking for changed settings; ends with it. It
+/// runs on the runtime and the thread of whoever calls it.
+pub async fn serve_one(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    metrics: &Metrics,
+    settings: &web::Settings,
+) {
+    connections::serve_one(stream, metrics, settings).await;
 }
 
 /// Addresses that are listened on, before anybody is answered.

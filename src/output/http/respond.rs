@@ -158,8 +158,10 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
         .any(|coding| {
             let mut parts = coding.split(';').map(str::trim);
             let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-            let weight =
-                parts.find_map(|part| part.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
+            // The name of the weight is in any case, as all such names are.
+            let weight = parts
+                .find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='))
+                .and_then(|weight| weight.parse::<f32>().ok());
             named && weight != Some(0.0)
         })
 }
@@ -176,7 +178,13 @@ mod tests {
             takes_gzip(&headers)
         };
         assert!(takes("gzip") && takes("deflate, GZIP;q=0.5") && takes("br,gzip ; q=1"));
-        assert!(!takes("identity") && !takes("gzip;q=0") && !takes("gzipped") && !takes(""));
+        assert!(
+            !takes("identity")
+                && !takes("gzip;q=0")
+                && !takes("gzip; Q=0.000")
+                && !takes("gzipped")
+                && !takes("")
+        );
         assert!(!takes_gzip(&HeaderMap::new()));
     }
 }

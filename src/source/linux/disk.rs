@@ -74,8 +74,10 @@ impl Disks {
             self.disks.truncate(at);
             self.decide();
         }
-        metrics.io_read_per_s = read.and_then(|sectors| per_second(sectors * SECTOR, elapsed_ns));
-        metrics.io_write_per_s = written.and_then(|sectors| per_second(sectors * SECTOR, elapsed_ns));
+        metrics.io_read_per_s =
+            read.and_then(|sectors| per_second(sectors.saturating_mul(SECTOR), elapsed_ns));
+        metrics.io_write_per_s =
+            written.and_then(|sectors| per_second(sectors.saturating_mul(SECTOR), elapsed_ns));
     }
 
     fn decide(&mut self) {

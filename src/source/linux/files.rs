@@ -116,11 +116,11 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
         .try_fold(0_u64, |value, byte| value.checked_mul(10)?.checked_add(u64::from(byte - b'0')))
 }
 
-/// The number after `key` at the start of a line.
+/// The number after `key` at the start of a line, on the same line.
 pub(crate) fn value_of(text: &[u8], key: &[u8]) -> Option<u64> {
-    memchr::memmem::find_iter(text, key)
-        .find(|&at| at == 0 || text[at - 1] == b'\n')
-        .and_then(|at| number(&text[at + key.len()..]))
+    let at = memchr::memmem::find_iter(text, key).find(|&at| at == 0 || text[at - 1] == b'\n')?;
+    let rest = &text[at + key.len()..];
+    number(&rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())])
 }
 
 /// The fields of a line, separated by white space.
@@ -205,6 +205,11 @@ mod tests {
         assert_eq!(value_of(text, b"pgmajfault "), Some(9));
         assert_eq!(value_of(b"SwapTotal: 3 kB", b"SwapTotal:"), Some(3));
         assert_eq!(value_of(text, b"pswpin "), None);
+    }
+
+    #[test]
+    fn a_key_without_a_number_takes_none_from_the_next_line() {
+        assert_eq!(value_of(b"SwapTotal:\n9 kB\n", b"SwapTotal:"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 mod tls;
 mod users;
 mod watch;
-mod yaml;
+pub mod yaml;
 
 use std::fs::File;
 use std::io::Read;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 pub(super) use users::{Users, credentials};
 pub(super) use watch::Web;
 
-use crate::config::{ConfigErrors, Problem};
+use crate::config::{ConfigErrors, Problem, clipped};
 use yaml::{Entry, Node};
 
 /// The largest web configuration, or file it names, bytes.
@@ -26,7 +26,7 @@ const MOST: u64 = 1 << 20;
 
 /// What is in force.
 #[derive(Clone, Default)]
-pub(super) struct Settings {
+pub struct Settings {
     /// Present where TLS is spoken.
     pub(super) tls: Option<TlsAcceptor>,
     /// Present where somebody has to log in.
@@ -38,6 +38,20 @@ pub(super) struct Settings {
 /// What tells that a file changed: when it was last changed, its size and its place on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat(SystemTime, u64, u64);
+
+impl Settings {
+    /// Whether TLS is spoken.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether somebody has to log in.
+    #[must_use]
+    pub fn has_users(&self) -> bool {
+        self.users.is_some()
+    }
+}
 
 impl Stat {
     fn of(path: &Path) -> Option<Self> {
@@ -54,10 +68,18 @@ pub(super) fn load(file: &Path) -> Result<Settings, ConfigErrors> {
     let fail = |problems| ConfigErrors { file: file.to_owned(), problems };
     let before = Stat::of(file);
     let text = read(file).map_err(|message| fail(vec![Problem { line: None, message }]))?;
-    let directory = file.parent().unwrap_or(Path::new(""));
-    let settings = Settings { files: vec![(file.to_owned(), before)], ..Settings::default() };
-    let mut reading = Reading { directory, problems: Vec::new(), settings };
-    match std::str::from_utf8(&text) {
+    let mut settings = parse(&text, file.parent().unwrap_or(Path::new(""))).map_err(fail)?;
+    settings.files.push((file.to_owned(), before));
+    Ok(settings)
+}
+
+/// Reads the text of a web configuration that stands in `directory`, and the files it names.
+///
+/// # Errors
+/// Everything found wrong with it, by line; a syntax error alone where there is one.
+pub fn parse(text: &[u8], directory: &Path) -> Result<Settings, Vec<Problem>> {
+    let mut reading = Reading { directory, problems: Vec::new(), settings: Settings::default() };
+    match std::str::from_utf8(text) {
         Ok(text) => match yaml::read(text) {
             Ok(entries) => reading.sections(&entries),
             Err(problem) => reading.problems.push(problem),
@@ -69,7 +91,7 @@ pub(super) fn load(file: &Path) -> Result<Settings, ConfigErrors> {
         return Ok(settings);
     }
     problems.sort_by_key(|problem| problem.line);
-    Err(fail(problems))
+    Err(problems)
 }
 
 /// A file's bytes, up to 1 MiB.
@@ -110,7 +132,7 @@ impl Reading<'_> {
                     self.tell(line, "rate_limit is not supported here: take it out".to_owned())
                 }
                 (other, _) => {
-                    let other = crate::sample::printable(other);
+                    let other = clipped(other);
                     self.tell(
                         line,
                         format!("unknown section `{other}`; there are tls_server_config, http_server_config and basic_auth_users"),
@@ -138,7 +160,7 @@ impl Reading<'_> {
                     );
                 }
                 (other, _) => {
-                    let other = crate::sample::printable(other);
+                    let other = clipped(other);
                     self.tell(line, format!("unknown key `http_server_config.{other}`"));
                 }
             }
@@ -148,7 +170,7 @@ impl Reading<'_> {
     fn users(&mut self, entries: &[Entry]) {
         let mut users = Vec::new();
         for entry in entries {
-            let name = crate::sample::printable(&entry.key);
+            let name = clipped(&entry.key);
             match &entry.value {
                 Node::Text(hash) => match users::Hash::read(hash) {
                     Ok(hash) => users.push((entry.key.clone(), hash)),
@@ -161,5 +183,27 @@ impl Reading<'_> {
             }
         }
         self.settings.users = Users::new(users);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_repeated_from_the_file_is_cut_to_a_line_that_can_be_read() {
+        let long = "x".repeat(100_000);
+        for text in [
+            format!("{long}:\n"),
+            format!("basic_auth_users:\n  {long}: no hash\n"),
+            format!("tls_server_config:\n  cert_file: {long}\n  key_file: {long}\n"),
+            format!("tls_server_config:\n  min_version: {long}\n"),
+            format!("\"{long}\":\n\"{long}\":\n"),
+        ] {
+            let Err(problems) = parse(text.as_bytes(), Path::new("/")) else { panic!("it was taken") };
+            for Problem { message, .. } in problems {
+                assert!(message.len() < 500, "{message}");
+            }
+        }
     }
 }

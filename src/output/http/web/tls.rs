@@ -12,6 +12,7 @@ use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
 
 use super::yaml::{Entry, Node};
 use super::{Reading, Stat, read};
+use crate::config::clipped;
 
 /// Keys of the format that are not supported.
 const UNSUPPORTED: [&str; 9] = [
@@ -25,6 +26,9 @@ const UNSUPPORTED: [&str; 9] = [
     "curve_preferences",
     "prefer_server_cipher_suites",
 ];
+
+/// The longest path that any system takes, bytes.
+const PATH_MAX: usize = 4096;
 
 static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
@@ -56,7 +60,7 @@ impl Reading<'_> {
                     self.tell(Some(entry.line), format!("tls_server_config.{name}: write a text"));
                 }
                 (other, _) => {
-                    let other = crate::sample::printable(other);
+                    let other = clipped(other);
                     self.tell(Some(entry.line), format!("unknown key `tls_server_config.{other}`"));
                 }
             }
@@ -83,7 +87,7 @@ impl Reading<'_> {
             "TLS12" => Some(Version::Tls12),
             "TLS13" => Some(Version::Tls13),
             other => {
-                let other = crate::sample::printable(other);
+                let other = clipped(other);
                 let why = if matches!(other.as_str(), "TLS10" | "TLS11") {
                     "is broken and not spoken here"
                 } else {
@@ -147,7 +151,10 @@ impl Reading<'_> {
         match read(path) {
             Ok(bytes) => Some(bytes),
             Err(why) => {
-                let path = crate::sample::printable(&path.to_string_lossy());
+                let path = path.to_string_lossy();
+                // One that no system takes would fill the screen.
+                let long = path.len() > PATH_MAX;
+                let path = if long { clipped(&path) } else { crate::sample::printable(&path) };
                 self.tell(Some(*line), format!("tls_server_config.{key}: {path}: {why}"));
                 None
             }

@@ -33,13 +33,19 @@ impl Web {
     /// # Errors
     /// Everything found wrong with it.
     pub(in super::super) fn load(file: Option<&Path>) -> Result<Self, ConfigErrors> {
-        Ok(Self {
-            file: file.map(Path::to_owned),
-            settings: RefCell::new(file.map(load).transpose()?.unwrap_or_default()),
+        let settings = file.map(load).transpose()?.unwrap_or_default();
+        Ok(Self { file: file.map(Path::to_owned), ..Self::of(settings) })
+    }
+
+    /// Settings that never change.
+    pub(in super::super) fn of(settings: Settings) -> Self {
+        Self {
+            file: None,
+            settings: RefCell::new(settings),
             wrong: RefCell::new(None),
             looked: Cell::new(None),
             exposed: Cell::new(false),
-        })
+        }
     }
 
     /// What is in force.
@@ -49,7 +55,7 @@ impl Web {
 
     /// Whether TLS is spoken.
     pub(in super::super) fn has_tls(&self) -> bool {
-        self.settings.borrow().tls.is_some()
+        self.settings.borrow().has_tls()
     }
 
     /// Others can reach an address that is listened on: warns where nobody has to log in.
@@ -59,7 +65,7 @@ impl Web {
     }
 
     fn warn_of_strangers(&self) {
-        if self.exposed.get() && self.settings.borrow().users.is_none() {
+        if self.exposed.get() && !self.settings.borrow().has_users() {
             tracing::warn!(
                 "the metrics are served beyond this machine to whoever asks: set users with --web.config.file, \
                  or listen on 127.0.0.1"

@@ -1,25 +1,29 @@
 //! The little of YAML that a web configuration is made of: mappings of texts, each with the line it stands on.
 //! Anchors, tags and lists have no place in it and are told.
 
+use std::collections::HashSet;
+
 use saphyr_parser::{Event, Parser, Span};
 
-use crate::config::Problem;
+use crate::config::{Problem, clipped};
 
 /// The deepest nesting; the format has two levels.
 const DEEPEST: usize = 8;
 
 /// A key with what stands behind it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) key: String,
+pub struct Entry {
+    /// The key.
+    pub key: String,
     /// The line of the key, from 1.
-    pub(super) line: usize,
-    pub(super) value: Node,
+    pub line: usize,
+    /// What stands behind it.
+    pub value: Node,
 }
 
 /// What stands behind a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub enum Node {
     /// A text, number or boolean, as it is written.
     Text(String),
     /// Nothing.
@@ -31,7 +35,16 @@ pub(super) enum Node {
 }
 
 /// Reads the text. An empty one has no entries.
-pub(super) fn read(text: &str) -> Result<Vec<Entry>, Problem> {
+///
+/// # Errors
+/// The first thing in it that is no YAML, or of no use here.
+pub fn read(text: &str) -> Result<Vec<Entry>, Problem> {
+    // What is wrong at the very end stands on the last line.
+    let lines = 1 + text.matches(['\n', '\r']).count();
+    root(text).map_err(|problem| Problem { line: problem.line.map(|line| line.clamp(1, lines)), ..problem })
+}
+
+fn root(text: &str) -> Result<Vec<Entry>, Problem> {
     let mut events = Events(Parser::new_from_str(text));
     loop {
         let (event, span) = events.next()?;
@@ -98,7 +111,8 @@ impl<'a> Events<'a> {
     }
 
     fn mapping(&mut self, depth: usize) -> Result<Node, Problem> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = Vec::new();
+        let mut seen = HashSet::new();
         loop {
             let (event, span) = self.next()?;
             let line = span.start.line();
@@ -107,8 +121,9 @@ impl<'a> Events<'a> {
                 Event::Scalar(key, ..) => key.into_owned(),
                 _ => return Err(problem(line, "a key must be a text".to_owned())),
             };
-            if entries.iter().any(|entry| entry.key == key) {
-                let key = crate::sample::printable(&key);
+            // A list would be searched a thousand times over in a text that is nothing but keys.
+            if !seen.insert(key.clone()) {
+                let key = clipped(&key);
                 return Err(problem(line, format!("`{key}` stands here a second time: keep one of the two")));
             }
             let (event, span) = self.next()?;
@@ -165,6 +180,21 @@ mod tests {
             assert!(problem.message.contains(words), "{text:?}: {problem:?}");
             assert!(problem.line.is_some_and(|found| found.abs_diff(line) <= 1), "{text:?}: {problem:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_at_the_end_stands_on_the_last_line() {
+        for text in ["[{a: [", "a: 1\n'", "a: 1\nb: {"] {
+            let line = read(text).unwrap_err().line.unwrap();
+            assert!(line <= 1 + text.matches('\n').count(), "{text:?}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_nothing_but_keys_is_read_in_time_that_grows_with_its_length() {
+        // With a search among all keys before each, a debug build is at it for many minutes.
+        let text: String = (0..150_000).map(|number| format!("{number}:\n")).collect();
+        assert_eq!(read(&text).unwrap().len(), 150_000);
     }
 
     #[test]

@@ -1,0 +1,5 @@
+//! What it demands is said in `src/config.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| pause_monitor_fuzz::config::check(input));

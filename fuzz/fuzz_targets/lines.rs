@@ -1,0 +1,5 @@
+//! What it demands is said in `src/lines.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| pause_monitor_fuzz::lines::check(input));
