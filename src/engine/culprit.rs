@@ -147,7 +147,8 @@ where
 {
     let is_it = |process: &&Process| process.pid >= 0 && process.name.as_str() == name;
     let value = |measure: Measure, sample: &Sample| {
-        list(measure, sample).as_slice().iter().filter(is_it).map(|process| process.value).sum::<f64>()
+        // The sum of nothing is -0.0, which would show.
+        list(measure, sample).as_slice().iter().filter(is_it).fold(0.0, |sum, process| sum + process.value)
     };
     // Memory's measure may change within the window: page-ins where it ever had any.
     let measure = match strongest {
