@@ -132,6 +132,8 @@ impl Kernel {
         if let Some(activity) = self.activity.read() {
             engine.activity(at, activity);
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (engine, at);
         self.host.read(metrics);
     }
 }
