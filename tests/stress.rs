@@ -19,6 +19,7 @@ mod program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -211,6 +212,9 @@ impl Seen {
 /// stress-ng works so, and is named for that factor.
 fn is_named(factor: &str, group: Option<&Narrow>, arguments: &[String], patience: Duration) {
     let Some(program) = peer(&["stress-ng"], "stress-ng") else { return };
+    // One kind at a time: they would be each other's load.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     println!("| stress-ng | factor | score | ELEVATED after | named | intervals p50 / p99 / max |");
     for _ in 0..ATTEMPTS {
         let Some(seen) = work(&program, group, arguments, factor, patience) else { return };
