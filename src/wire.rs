@@ -343,8 +343,7 @@ fn list_from(lines: &[ProcessLine<'_>]) -> TopList {
 }
 
 fn reported(value: Option<f64>) -> Option<f64> {
-    // −0 is not below 0, and would be told with its sign.
-    value.and_then(measured).map(f64::abs)
+    value.and_then(measured)
 }
 
 impl<'a> From<&'a Sample> for SampleLine<'a> {
@@ -589,13 +588,13 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_any_size_is_a_number_on_the_wire() {
+    fn the_largest_value_is_a_number_on_the_wire() {
         let mut sample = Sample { elapsed_ns: 1, ..Sample::default() };
-        sample.top.cpu.offer(1, &Name::new("a"), f64::MAX);
+        sample.top.cpu.offer(1, &Name::new("a"), crate::sample::MEASURED_MAX);
         let mut bytes = Vec::new();
         encode(&Message::Sample(Box::new((&sample).into())), &mut bytes);
         let Message::Sample(line) = serde_json::from_slice(&bytes).unwrap() else { panic!("no sample") };
-        assert_eq!(line.top.cpu[0].value, f64::MAX);
+        assert_eq!(line.top.cpu[0].value, crate::sample::MEASURED_MAX);
     }
 
     #[test]

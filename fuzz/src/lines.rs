@@ -19,7 +19,8 @@ use pause_monitor::daemon::player::Player;
 use pause_monitor::engine::Engine;
 use pause_monitor::event::{Told, Verdict};
 use pause_monitor::sample::{
-    Metrics, Name, Reading, Reject, Sample, SourceInfo, TOP_LEN, ThermalPressure, TopList, WakeupsKind,
+    MEASURED_MAX, Metrics, Name, Reading, Reject, Sample, SourceInfo, TOP_LEN, ThermalPressure, TopList,
+    WakeupsKind,
 };
 use pause_monitor::source::replay::{Item, Replay};
 use pause_monitor::wire::{self, Message, SampleLine};
@@ -292,7 +293,7 @@ fn sample_of(
     let interval_ns = number(object, "interval_ms")?.and_then(ns);
     let heartbeat_ns = number(object, "heartbeat_ms")?.and_then(ns);
     let elapsed_ns = number(object, "elapsed_ms")?.and_then(ns).filter(|&ns| ns > 0);
-    let figure = |key| Ok(number(metrics, key)?.filter(|value| *value >= 0.0));
+    let figure = |key| Ok(number(metrics, key)?.filter(|value| (0.0..=MEASURED_MAX).contains(value)));
     let read = Metrics {
         load_avg: figure("load_avg")?,
         cores: match whole(metrics, "cores")? {
@@ -365,7 +366,7 @@ fn list(top: &Map<String, Value>, key: &str, arrays: &mut bool) -> Result<TopLis
         let value = row.get("value").and_then(Value::as_f64).ok_or(Wrong)?;
         found.push((pid, name, value));
     }
-    found.retain(|&(.., value)| value > 0.0);
+    found.retain(|&(.., value)| value > 0.0 && value <= MEASURED_MAX);
     found.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
     let mut list = TopList::default();
     for (pid, name, value) in found.into_iter().take(TOP_LEN) {

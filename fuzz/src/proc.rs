@@ -12,7 +12,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pause_monitor::sample::{Activity, Metrics, Name, Reading, SourceInfo, ThermalPressure, TopList};
+use pause_monitor::sample::{
+    Activity, MEASURED_MAX, Metrics, Name, Reading, SourceInfo, ThermalPressure, TopList,
+};
 use pause_monitor::source::host::Host;
 use pause_monitor::source::linux::{ActivityReader, LinuxSource};
 
@@ -286,7 +288,7 @@ fn by_the_book(file: &str, before: &[u8], later: &[u8], said: &Said) {
         }
         "proc/loadavg" => {
             let load = new.split_once(' ').and_then(|(load, _)| load.parse::<f64>().ok());
-            assert_eq!(said.host.load_avg, load.filter(|load| load.is_finite() && *load >= 0.0));
+            assert_eq!(said.host.load_avg, load.filter(|load| (0.0..=MEASURED_MAX).contains(load)));
         }
         "proc/meminfo" => {
             let total = after(&new, "MemTotal:").filter(|&total| total > 0);
