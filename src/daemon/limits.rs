@@ -12,7 +12,7 @@ const DESCRIPTORS: libc::rlim_t = 4_096;
 const LEAST_DESCRIPTORS: libc::rlim_t = 64;
 /// Address space needed, bytes: the stacks of all threads, the two rings, and a sampler's document of the greatest
 /// length while its buffer grows.
-const LEAST_MEMORY: libc::rlim_t = 128 << 20;
+const LEAST_MEMORY: libc::rlim_t = 192 << 20;
 /// Threads needed: those in ARCHITECTURE.md, and some of each runtime's.
 const THREADS: usize = 14;
 

@@ -75,10 +75,10 @@ fn too_few_descriptors_are_one_line_that_says_how_many_and_nothing_is_begun() {
 
 #[test]
 fn too_little_memory_is_one_line_that_says_how_much() {
-    for few_mb in [100, 127] {
+    for few_mb in [128, 191] {
         let (code, said) = refusal(libc::RLIMIT_AS, few_mb << 20, &[]);
         assert_eq!((code, said.lines().count()), (1, 1), "{said}");
-        assert!(said.contains(&format!("{few_mb} MB of memory may be addressed, and 128")), "{said}");
+        assert!(said.contains(&format!("{few_mb} MB of memory may be addressed, and 192")), "{said}");
     }
 }
 
@@ -92,7 +92,7 @@ fn the_fewest_descriptors_and_the_least_memory_that_are_taken_do() {
     let source = format!("replay:{}", recording.display());
     let words = ["daemon", "--source", &source, "--speed", "max"];
     let command = under(program.command(&words), libc::RLIMIT_NOFILE, 64);
-    let run = to_its_end(under(command, libc::RLIMIT_AS, 128 << 20));
+    let run = to_its_end(under(command, libc::RLIMIT_AS, 192 << 20));
     assert_eq!(run.code, 0, "{}", run.stderr);
     let events: Vec<serde_json::Value> =
         serde_json::from_str(&program.run(&["events", "--json"]).stdout).unwrap();
