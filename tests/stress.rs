@@ -1,7 +1,7 @@
 //! Stress for real: stress-ng drives this machine's processors, disk, memory and page faults while a daemon watches.
 //! What rises, who is named for it and when, and whether the samples keep coming: it prints a table.
 //!
-//!     cargo test --locked --test stress -- --nocapture
+//!     cargo test --locked --test stress -- --ignored --nocapture
 //!
 //! What a machine can't produce is said, and not asserted: where files lie in memory there is no disk, and where there
 //! is plenty of memory a gigabyte of it is no stress.
@@ -276,6 +276,7 @@ fn arguments(words: &str) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "it wants a machine that does nothing else: run it by hand"]
 fn who_burns_the_processors_is_named_as_soon_as_the_load_has_risen() {
     // The kernel's load average is what is scored, and that rises over a minute: this many take it there sooner.
     let workers = 6 * available_parallelism().unwrap().get();
@@ -283,11 +284,13 @@ fn who_burns_the_processors_is_named_as_soon_as_the_load_has_risen() {
 }
 
 #[test]
+#[ignore = "it wants a machine that does nothing else: run it by hand"]
 fn who_floods_the_disk_is_named() {
     is_named("io", None, &arguments("--hdd 2 --hdd-bytes 64M --hdd-opts direct"), Duration::from_secs(15));
 }
 
 #[test]
+#[ignore = "it wants a machine that does nothing else: run it by hand"]
 fn who_faults_pages_in_is_named() {
     let Some(narrow) = Narrow::new() else { return };
     let arguments = arguments("--mmap 2 --mmap-bytes 64M --mmap-file --mmap-mprotect --oomable");
