@@ -158,7 +158,9 @@ impl Uninstall {
                 say(out, &format!("removed {}", file.display()))?;
             }
         }
-        drop(lock);
+        if let Some(lock) = lock {
+            lock.remove();
+        }
         if !self.keep_data {
             for directory in events(directory) {
                 std::fs::remove_dir_all(&directory).map_err(failed)?;
