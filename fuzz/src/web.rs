@@ -33,11 +33,12 @@ pub fn check(input: &[u8]) {
         return;
     };
     let entries = yaml::read(text);
-    let by_libyaml = libyaml::read(text);
-    if let (Ok(entries), Some(by_libyaml)) = (&entries, &by_libyaml)
+    // Not asked about what is no YAML: there it may panic.
+    if let Ok(entries) = &entries
         && same_in_both_versions(text)
+        && let Some(by_libyaml) = libyaml::read(text)
     {
-        assert_eq!(without_lines(entries), without_lines(by_libyaml), "{text:?}");
+        assert_eq!(without_lines(entries), without_lines(&by_libyaml), "{text:?}");
     }
     match read {
         Err(problems) => {

@@ -354,6 +354,12 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_goes_on_and_on_is_told_with_its_line() {
+        let text = format!("[log]\nlevel = \"info\"\n[{}]\n", vec!["a"; 200].join("."));
+        assert_eq!(messages(&text), ["c.toml:3: not TOML: a key has more than 80 parts"]);
+    }
+
+    #[test]
     fn a_file_full_of_faults_is_reported_in_part_and_counted_in_full() {
         let text: String = (0..25).map(|n| format!("[s{n}]\n")).collect();
         let messages = messages(&text);

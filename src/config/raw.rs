@@ -18,6 +18,9 @@ use super::values::clipped;
 /// The largest configuration file, bytes. A real one has a hundredth of that.
 const MOST: u64 = 1 << 20;
 
+/// The parts that the parser follows a dotted key for.
+const PARTS: usize = 80;
+
 /// A known key with what is written for it.
 pub(super) struct Entry<'a> {
     /// Its place in [`KEYS`].
@@ -131,13 +134,21 @@ fn syntax_problems(text: &str, errors: &[toml::de::Error], line_of: impl Fn(usiz
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
     for error in errors {
-        let line = error.span().map(|span| line_of(span.start));
+        let Some(span) = error.span() else {
+            // The one thing that the parser tells without saying where.
+            let long = |line: &str| line.matches('.').count() >= PARTS;
+            let line = text.split('\n').position(long).map(|line| line + 1);
+            let message = format!("not TOML: a key has more than {PARTS} parts");
+            problems.push(Problem { line, message });
+            continue;
+        };
+        let line = Some(line_of(span.start));
         if !seen.insert(line) {
             continue;
         }
         let message = clipped(&error.message().replace('\n', "; "));
         // The parser leaves it to a picture of the line to say which key.
-        let key = error.span().and_then(|span| text.get(span)).filter(|_| message == "duplicate key");
+        let key = text.get(span).filter(|_| message == "duplicate key");
         let message = match key {
             Some(key) => format!("`{}` stands here a second time: keep one of the two", clipped(key)),
             None => format!("not TOML: {message}"),

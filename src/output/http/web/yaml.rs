@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use saphyr_parser::{Event, Parser, Span};
+use saphyr_parser::{Event, Marker, Parser};
 
 use crate::config::{Problem, clipped};
 
@@ -39,20 +39,14 @@ pub enum Node {
 /// # Errors
 /// The first thing in it that is no YAML, or of no use here.
 pub fn read(text: &str) -> Result<Vec<Entry>, Problem> {
-    // What is wrong at the very end stands on the last line.
     let lines = 1 + text.matches(['\n', '\r']).count();
-    root(text).map_err(|problem| Problem { line: problem.line.map(|line| line.clamp(1, lines)), ..problem })
-}
-
-fn root(text: &str) -> Result<Vec<Entry>, Problem> {
-    let mut events = Events(Parser::new_from_str(text));
+    let mut events = Events { parser: Parser::new_from_str(text), lines };
     loop {
-        let (event, span) = events.next()?;
+        let (event, line) = events.next()?;
         match event {
             Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
             Event::StreamEnd | Event::DocumentEnd => return Ok(Vec::new()),
             event => {
-                let line = span.start.line();
                 return match events.node(event, line, 0)? {
                     Node::Mapping(entries) => {
                         events.end()?;
@@ -72,17 +66,24 @@ fn problem(line: usize, message: String) -> Problem {
     Problem { line: Some(line), message }
 }
 
-struct Events<'a>(Parser<'a, saphyr_parser::StrInput<'a>>);
+struct Events<'a> {
+    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    /// Lines of the text.
+    lines: usize,
+}
 
 impl<'a> Events<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
-        match self.0.next() {
-            Some(Ok(event)) => Ok(event),
+    /// The next event, and the line on which it begins.
+    fn next(&mut self) -> Result<(Event<'a>, usize), Problem> {
+        // To the parser the very end may stand on a line of its own, which is not there.
+        let line_of = |marker: Marker| marker.line().clamp(1, self.lines);
+        match self.parser.next() {
+            Some(Ok((event, span))) => Ok((event, line_of(span.start))),
             Some(Err(error)) => {
                 let what = crate::sample::printable(error.info());
-                Err(problem(error.marker().line(), format!("not YAML: {what}")))
+                Err(problem(line_of(*error.marker()), format!("not YAML: {what}")))
             }
-            None => Ok((Event::StreamEnd, Span::default())),
+            None => Ok((Event::StreamEnd, self.lines)),
         }
     }
 
@@ -99,11 +100,11 @@ impl<'a> Events<'a> {
             }
             Event::MappingStart(..) => self.mapping(depth),
             Event::SequenceStart(..) => loop {
-                let (event, span) = self.next()?;
+                let (event, line) = self.next()?;
                 if event == Event::SequenceEnd {
                     return Ok(Node::List);
                 }
-                self.node(event, span.start.line(), depth + 1)?;
+                self.node(event, line, depth + 1)?;
             },
             Event::Alias(_) => Err(problem(line, "aliases are not taken here: write it out".to_owned())),
             _ => Err(problem(line, "not YAML: the text ends too early".to_owned())),
@@ -114,8 +115,7 @@ impl<'a> Events<'a> {
         let mut entries = Vec::new();
         let mut seen = HashSet::new();
         loop {
-            let (event, span) = self.next()?;
-            let line = span.start.line();
+            let (event, line) = self.next()?;
             let key = match event {
                 Event::MappingEnd => return Ok(Node::Mapping(entries)),
                 Event::Scalar(key, ..) => key.into_owned(),
@@ -126,8 +126,8 @@ impl<'a> Events<'a> {
                 let key = clipped(&key);
                 return Err(problem(line, format!("`{key}` stands here a second time: keep one of the two")));
             }
-            let (event, span) = self.next()?;
-            let value = self.node(event, span.start.line(), depth + 1)?;
+            let (event, at) = self.next()?;
+            let value = self.node(event, at, depth + 1)?;
             entries.push(Entry { key, line, value });
         }
     }
@@ -138,11 +138,8 @@ impl<'a> Events<'a> {
             match self.next()? {
                 (Event::StreamEnd, _) => return Ok(()),
                 (Event::DocumentEnd, _) => {}
-                (_, span) => {
-                    return Err(problem(
-                        span.start.line(),
-                        "a second document: keep one of the two".to_owned(),
-                    ));
+                (_, line) => {
+                    return Err(problem(line, "a second document: keep one of the two".to_owned()));
                 }
             }
         }
@@ -188,6 +185,7 @@ mod tests {
             let line = read(text).unwrap_err().line.unwrap();
             assert!(line <= 1 + text.matches('\n').count(), "{text:?}: {line}");
         }
+        assert_eq!(read("? ").unwrap()[0].line, 1);
     }
 
     #[test]

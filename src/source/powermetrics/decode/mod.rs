@@ -60,9 +60,14 @@ const MAX_ELAPSED_NS: i64 = 320_000_000_000_000_000;
 /// `elapsed_ns` (or one of ten years and more).
 pub fn decode(document: &[u8], own: &OwnPids) -> Result<Document, Reject> {
     let mut cursor = Cursor::new(document);
-    let (Tag::Open(b"plist"), Tag::Open(b"dict")) = (cursor.tag()?, cursor.tag()?) else {
-        return Err(Reject::Malformed);
-    };
+    match (cursor.tag()?, cursor.tag()?) {
+        (Tag::Open(b"plist"), Tag::Open(b"dict")) => {}
+        // There is nothing in it.
+        (Tag::Open(b"plist"), Tag::Empty(b"dict")) if matches!(cursor.tag()?, Tag::Close(b"plist")) => {
+            return Err(Reject::Incomplete);
+        }
+        _ => return Err(Reject::Malformed),
+    }
     let mut decoded = Document::default();
     let mut tally = Tally::new(own);
     let Document { reading, info, timestamp_s } = &mut decoded;

@@ -57,6 +57,14 @@ fn a_document_without_a_positive_interval_is_incomplete() {
 }
 
 #[test]
+fn a_document_with_nothing_in_it_is_incomplete_and_one_that_goes_on_behind_it_is_malformed() {
+    let decoded = |document: &str| decode(document.as_bytes(), &OwnPids::default()).map(drop);
+    assert_eq!(decoded("<plist version=\"1.0\"><dict/></plist>"), Err(Reject::Incomplete));
+    assert_eq!(decoded("<plist version=\"1.0\"><dict></dict></plist>"), Err(Reject::Incomplete));
+    assert_eq!(decoded("<plist version=\"1.0\"><dict/><dict></plist>"), Err(Reject::Malformed));
+}
+
+#[test]
 fn key_and_value_may_stand_apart_and_tags_may_hold_white_space() {
     let reading = read(
         "<key >disk</key ><dict foo=\"</dict>\">\n<key>rbytes_per_s</key>\n\n\t<real>\n5.5 </real >\
