@@ -67,6 +67,12 @@ pub fn prepare() -> Result<(), LimitError> {
     if let Some(memory) = memory.filter(|&limit| limit < LEAST_MEMORY) {
         return Err(LimitError::Memory(memory));
     }
+    // Where addresses are few, they are not set aside for each thread: glibc's malloc would take 64 MB for each of several.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if memory.is_some_and(|limit| limit != libc::RLIM_INFINITY) {
+        // SAFETY: it takes two numbers, and no thread of ours runs yet.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    }
     threads(THREADS).map_err(LimitError::Threads)
 }
 

@@ -132,6 +132,12 @@ impl Install {
         config: &Config,
         forensics: bool,
     ) -> Result<Self, ServiceError> {
+        if platform == Platform::Linux && forensics {
+            return Err(ServiceError::Usage(
+                "--forensics permits tailspin, which only macOS has: on Linux captures need no permission of their own"
+                    .to_owned(),
+            ));
+        }
         let system = platform == Platform::Linux && paths.root;
         let elsewhere = [(paths.data_origin, "--data-dir"), (paths.config_origin, "--config")];
         if system
@@ -150,12 +156,6 @@ impl Install {
         let service = Service::new(platform, who, paths)?;
         let rules = match platform {
             Platform::Macos => Rules::new(who, &config.powermetrics.command, forensics)?,
-            Platform::Linux if forensics => {
-                return Err(ServiceError::Usage(
-                    "--forensics permits tailspin, which only macOS has: on Linux captures need no permission of their own"
-                        .to_owned(),
-                ));
-            }
             Platform::Linux => None,
         };
         Ok(Self { paths: paths.clone(), service, rules })

