@@ -22,9 +22,8 @@ const RENEWAL_NS: u64 = 1_000_000_000;
 const PATIENCE_NS: u64 = 1_000_000_000;
 /// Samplers that were ended and are still there, at most: then no other is started.
 const MOST_LEFTOVERS: usize = 3;
-/// A sampler that holds more memory than this is ended, bytes: powermetrics takes some ten MB. How often it is looked at, ns.
+/// A sampler that holds more memory than this is ended, bytes: powermetrics takes some ten MB.
 const GROWN_BYTES: u64 = 512 << 20;
-const GROWN_EVERY_NS: u64 = 5_000_000_000;
 /// While samples come, the heartbeat is looked at so often, ms.
 const LOOK_MS: u64 = 250;
 
@@ -60,21 +59,11 @@ struct Current {
     pace: Pace,
     /// That it writes too fast was told.
     told_fast: bool,
-    /// When its memory was last looked at.
-    weighed_ns: u64,
 }
 
 impl Current {
     fn new(source: Powermetrics, started_ns: u64) -> Self {
-        Self {
-            source,
-            started_ns,
-            documents: 0,
-            closed: false,
-            pace: Pace::default(),
-            told_fast: false,
-            weighed_ns: started_ns,
-        }
+        Self { source, started_ns, documents: 0, closed: false, pace: Pace::default(), told_fast: false }
     }
 }
 
@@ -296,17 +285,12 @@ impl Supervision {
 
     /// Ends a sampler that takes more and more memory: it would take the machine's, and be a pause of its own.
     fn weigh(&mut self, sampler: &mut Sampler) {
-        let now_ns = clock::awake_ns();
-        let Some(current) = &mut self.current else { return };
-        if now_ns.saturating_sub(current.weighed_ns) < GROWN_EVERY_NS {
-            return;
-        }
-        current.weighed_ns = now_ns;
-        let bytes = current.source.resident_bytes();
+        let bytes = self.current.as_ref().map_or(0, |current| current.source.resident_bytes());
         if bytes <= GROWN_BYTES {
             return;
         }
         let Some(mut current) = self.current.take() else { return };
+        let now_ns = clock::awake_ns();
         current.source.close();
         let started_ns = current.started_ns;
         self.leftovers.push(Leftover { source: current.source, ended_ns: now_ns });

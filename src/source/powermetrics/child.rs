@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -29,6 +29,9 @@ const STDERR_LINE: u64 = 512;
 /// How long after its start a child's own children are looked for: sudo has started the sampler by then.
 const SETTLED: Duration = Duration::from_millis(300);
 
+/// How often it is looked at how much memory it holds.
+const WEIGHED_EVERY: Duration = Duration::from_secs(5);
+
 /// What a child's threads tell.
 #[derive(Debug)]
 pub enum Told {
@@ -48,6 +51,20 @@ struct Shared {
     pid: Mutex<Option<libc::pid_t>>,
     /// Its pid and its children's, 0 where unused. The waiting thread writes, the sampling thread reads.
     pids: [AtomicI32; 4],
+    /// What it and its children hold in memory, bytes. Its weighing thread writes, the sampling thread reads.
+    resident: AtomicU64,
+}
+
+impl Shared {
+    /// Looks how much memory it and its children hold; false where it has ended.
+    fn weigh(&self) -> bool {
+        // The lock is not held while the system is asked: the sampling thread may want to signal.
+        let pid = *self.pid.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pid) = pid else { return false };
+        let held = [pid].into_iter().chain(children(pid)).filter_map(host::resident_bytes);
+        self.resident.store(held.fold(0, u64::saturating_add), Ordering::Relaxed);
+        true
+    }
 }
 
 /// A child from its start to its end.
@@ -90,12 +107,10 @@ impl Child {
         own
     }
 
-    /// The memory that it and its children hold, bytes, as far as that may be known: on macOS root's may not by others.
+    /// Memory that it and its children held when they were looked at last, bytes; 0 where that is not known.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        let pid = self.shared.pid.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(pid) = *pid else { return 0 };
-        [pid].into_iter().chain(children(pid)).filter_map(host::resident_bytes).fold(0, u64::saturating_add)
+        self.shared.resident.load(Ordering::Relaxed)
     }
 
     /// Signals it and its group, where that is permitted. True where it has ended or been signalled.
@@ -111,7 +126,7 @@ impl Child {
 }
 
 /// A child's thread: starts it, drains its standard error, waits for its end.
-fn supervise(command: &[String], shared: &Shared, tell: &SyncSender<Told>) {
+fn supervise(command: &[String], shared: &Arc<Shared>, tell: &SyncSender<Told>) {
     let (mut child, output, room) = match spawn(command) {
         Ok(started) => started,
         Err(error) => {
@@ -129,6 +144,16 @@ fn supervise(command: &[String], shared: &Shared, tell: &SyncSender<Told>) {
     thread::sleep(SETTLED);
     for (slot, child) in shared.pids[1..].iter().zip(children(pid)) {
         slot.store(child, Ordering::Relaxed);
+    }
+    // Not on this thread, which waits, and not on the sampling thread, which asks the system for nothing but samples.
+    let weighed = Arc::clone(shared);
+    let weigh = move || {
+        while weighed.weigh() {
+            thread::sleep(WEIGHED_EVERY);
+        }
+    };
+    if thread::Builder::new().name("sampler-weight".into()).spawn(weigh).is_err() {
+        tracing::warn!("no thread to watch the sampler's memory with");
     }
     wait_for_end(pid);
     // From here on the number may be given to another process.
