@@ -218,8 +218,10 @@ fn where_no_thread_and_no_process_can_be_had_any_more_everything_goes_on_and_is_
     let mut stream = daemon.stream();
     complete_samples(&mut stream, 3);
     group.admit(daemon.pid());
-    // It has what it has: not one more.
-    group.set(&group.now("pids.current"));
+    // It has what it has, and two less: with the sampler three of its threads end, and all that is left is one to try
+    // another with.
+    let threads: u32 = group.now("pids.current").trim().parse().unwrap();
+    group.set(&(threads - 2).to_string());
     let spinning = Spinning::watch(&daemon);
     for _ in 0..3 {
         daemon.signal(libc::SIGHUP);
