@@ -67,7 +67,7 @@ mod linux {
         for n in 0..ticks + 20 {
             if n == 20 {
                 calls = reads();
-                allocations = counting::allocations();
+                allocations = counting::allocations(None);
             }
             deadline += TICK;
             clock::sleep_until(deadline);
@@ -81,7 +81,7 @@ mod linux {
                 worst = worst.max(spent);
             }
         }
-        let allocations = (counting::allocations() - allocations) as f64 / ticks as f64;
+        let allocations = (counting::allocations(None) - allocations) as f64 / ticks as f64;
         let calls = (reads() - calls) as f64 / ticks as f64;
         let mean = cpu / ticks as f64;
         println!(

@@ -23,9 +23,9 @@ use counting::allocations;
 /// The median time and the allocations of one run, of `runs`.
 fn measure(runs: usize, mut run: impl FnMut()) -> (Duration, u64) {
     run();
-    let before = allocations();
+    let before = allocations(None);
     run();
-    let allocations = allocations() - before;
+    let allocations = allocations(None) - before;
     let mut times: Vec<Duration> = (0..runs)
         .map(|_| {
             let begin = Instant::now();
@@ -79,17 +79,7 @@ fn tell(what: &str, intervals: &[f64]) {
 
 fn main() {
     let seconds = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(20);
-    let peers = Peers {
-        source: "linux",
-        socket: Default::default(),
-        store: Default::default(),
-        alerts: Default::default(),
-        otlp: Default::default(),
-        forensics: Default::default(),
-        handover_dropped: Default::default(),
-        log: None,
-        culprit_info: false,
-    };
+    let peers = Peers { source: "linux", ..Peers::default() };
     let thresholds = Thresholds { elevated: 15, critical: 50, deescalation_ns: 5_000_000_000 };
     let (mut feed, metrics) = metrics::channel(&thresholds, peers);
     let sample = Sample { elapsed_ns: 100_000_000, ..Sample::default() };

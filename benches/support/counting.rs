@@ -1,8 +1,5 @@
 //! The system's allocator, counting what each thread asks for: whoever includes this file runs on it.
 
-// Not every one of them asks for all of it.
-#![allow(dead_code)]
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -67,15 +64,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What this thread has asked for so far.
-pub(crate) fn allocations() -> u64 {
-    mine().allocations.load(Relaxed)
-}
-
-/// What a thread of this process has asked for so far, by the system's number for it.
-pub(crate) fn allocations_of(thread: i32) -> u64 {
-    COUNTS
-        .iter()
-        .find(|count| count.thread.load(Relaxed) == thread)
-        .map_or(0, |count| count.allocations.load(Relaxed))
+/// What a thread of this process has asked for so far, by the system's number for it; `None` is this thread.
+pub(crate) fn allocations(thread: Option<i32>) -> u64 {
+    let count = match thread {
+        None => Some(mine()),
+        Some(thread) => COUNTS.iter().find(|count| count.thread.load(Relaxed) == thread),
+    };
+    count.map_or(0, |count| count.allocations.load(Relaxed))
 }

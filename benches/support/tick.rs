@@ -90,17 +90,7 @@ pub fn pass(at: &mut Stamp, engine: &mut Engine, notices: &mut Vec<Notice>) {
 
 /// The metrics of a daemon whose outputs count nothing.
 pub fn feed() -> Feed {
-    let peers = Peers {
-        source: "powermetrics",
-        socket: Default::default(),
-        store: Default::default(),
-        alerts: Default::default(),
-        otlp: Default::default(),
-        forensics: Default::default(),
-        handover_dropped: Default::default(),
-        log: None,
-        culprit_info: false,
-    };
+    let peers = Peers { source: "powermetrics", ..Peers::default() };
     metrics::channel(&settings(&Config::default()).tiers, peers).0
 }
 

@@ -12,7 +12,6 @@
 use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use pause_monitor::config::Config;
@@ -46,17 +45,7 @@ thread_local! {
 
 impl Service {
     fn new() -> Self {
-        let peers = Peers {
-            source: "replay",
-            socket: Arc::default(),
-            store: Arc::default(),
-            alerts: Arc::default(),
-            otlp: Arc::default(),
-            forensics: Arc::default(),
-            handover_dropped: Arc::default(),
-            log: None,
-            culprit_info: false,
-        };
+        let peers = Peers { source: "replay", ..Peers::default() };
         peers.store.open.store(true, Relaxed);
         let thresholds = pause_monitor::daemon::settings(&Config::default()).tiers;
         let (mut feed, metrics) = metrics::channel(&thresholds, peers);

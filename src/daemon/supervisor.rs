@@ -171,17 +171,7 @@ mod tests {
     #[test]
     fn signs_of_life_end_with_the_sampling_loop() {
         let tiers = Thresholds { elevated: 15, critical: 50, deescalation_ns: 5_000_000_000 };
-        let peers = Peers {
-            source: "linux",
-            socket: Default::default(),
-            store: Default::default(),
-            otlp: Default::default(),
-            alerts: Default::default(),
-            forensics: Default::default(),
-            handover_dropped: Default::default(),
-            log: None,
-            culprit_info: false,
-        };
+        let peers = Peers { source: "linux", ..Peers::default() };
         let (feed, metrics) = metrics::channel(&tiers, peers);
         assert!(goes_round(&metrics), "a recording does not say");
         feed.alive(clock::awake_ns());

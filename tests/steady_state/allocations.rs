@@ -12,7 +12,7 @@ use pause_monitor::config::{self, Origin, Overrides, Paths};
 use pause_monitor::daemon::{Run, logging};
 use pause_monitor::source::replay::Speed;
 
-use super::counting::allocations_of;
+use super::counting::allocations;
 use super::daemon::{PATIENCE, until};
 use super::{linux, stand_in, thread_of};
 
@@ -90,14 +90,14 @@ fn allocates_nothing(config: &str) {
     got(1);
     let pid = std::process::id().cast_signed();
     let threads = ["sampling", "heartbeat"].map(|name| thread_of(pid, name));
-    assert!(threads.iter().all(|&thread| allocations_of(thread) > 0), "the counter counts");
+    assert!(threads.iter().all(|&thread| allocations(Some(thread)) > 0), "the counter counts");
     // Buffers grow to the machine's size; a process that begins may make one grow again.
     let begun = clock::awake_ns();
     let mut tried = Vec::new();
     loop {
-        let before = threads.map(allocations_of);
+        let before = threads.map(|thread| allocations(Some(thread)));
         got(TICKS);
-        let after = threads.map(allocations_of);
+        let after = threads.map(|thread| allocations(Some(thread)));
         tried.push([after[0] - before[0], after[1] - before[1]]);
         if before == after {
             break;

@@ -94,8 +94,8 @@ impl Drop for Feed {
     }
 }
 
-/// The counters that others keep.
-#[derive(Clone, Debug)]
+/// The counters that others keep. By default all of them are at 0, and nobody counts.
+#[derive(Clone, Debug, Default)]
 pub struct Peers {
     /// `powermetrics`, `linux`, `replay` or `simulate`.
     pub source: &'static str,

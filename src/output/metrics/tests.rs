@@ -129,17 +129,7 @@ fn sleep_is_counted_and_is_no_pause() {
 }
 
 fn scrape() -> (Feed, Metrics) {
-    let peers = Peers {
-        source: "simulate",
-        socket: Arc::default(),
-        store: Arc::default(),
-        alerts: Arc::default(),
-        otlp: Arc::default(),
-        forensics: Default::default(),
-        handover_dropped: Arc::default(),
-        log: None,
-        culprit_info: false,
-    };
+    let peers = Peers { source: "simulate", ..Peers::default() };
     channel(&THRESHOLDS, peers)
 }
 

@@ -1,7 +1,6 @@
 //! The time limits, on a clock that jumps: a connection that does nothing more, or too slowly, ends.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -12,17 +11,7 @@ use crate::output::metrics::{self, Peers};
 const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
 
 fn server(web: Option<&Path>) -> Rc<Server> {
-    let peers = Peers {
-        source: "simulate",
-        socket: Arc::default(),
-        store: Arc::default(),
-        alerts: Arc::default(),
-        otlp: Arc::default(),
-        forensics: Arc::default(),
-        handover_dropped: Arc::default(),
-        log: None,
-        culprit_info: false,
-    };
+    let peers = Peers { source: "simulate", ..Peers::default() };
     let thresholds = Thresholds { elevated: 15, critical: 50, deescalation_ns: 0 };
     let (_, metrics) = metrics::channel(&thresholds, peers);
     Rc::new(Server { metrics, web: Web::load(web).unwrap() })
