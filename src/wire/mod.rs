@@ -70,7 +70,7 @@ pub struct Thresholds {
     pub critical: u8,
 }
 
-/// One sample. Field by field [`Sample`], with times in ms.
+/// One sample. Field by field [`Sample`](crate::sample::Sample), with times in ms.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SampleLine<'a> {
     /// 1 for the first of a run.
@@ -115,7 +115,7 @@ pub struct StressLine {
     pub pageins: u8,
 }
 
-/// [`Metrics`] on the wire: every key is always there, null is *not reported*.
+/// [`Metrics`](crate::sample::Metrics) on the wire: every key is always there, null is *not reported*.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 #[serde(default)]
@@ -139,7 +139,7 @@ pub struct MetricsLine<'a> {
     pub pageins_per_s: Option<f64>,
 }
 
-/// [`Top`] on the wire.
+/// [`Top`](crate::sample::Top) on the wire.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 #[serde(default)]
