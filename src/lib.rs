@@ -18,6 +18,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+mod draft;
 pub mod engine;
 pub mod event;
 pub mod factor;

@@ -1,8 +1,6 @@
 //! `config`: shows, finds, checks and writes the configuration.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +9,7 @@ use serde_json::json;
 
 use super::{Context, Exit, Failure, output};
 use crate::config::{self, Origin, Overrides, show};
+use crate::draft;
 use crate::output::{alert, http};
 use crate::sample::printable;
 
@@ -111,7 +110,7 @@ fn init(context: &Context, force: bool) -> anyhow::Result<()> {
     }
     // Under sudo the file is for the invoking user, whose powermetrics goes through sudo.
     let text = show::template(context.root && context.owner.is_none());
-    match place(file, text.as_bytes(), force) {
+    match draft::place(file, text.as_bytes(), 0o600, force) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !force => Err(Failure::new(
             Exit::Failed,
             format!("{name} exists: edit it, or replace it with `config init --force`"),
@@ -122,31 +121,4 @@ fn init(context: &Context, force: bool) -> anyhow::Result<()> {
             output::print(|out| writeln!(out, "wrote {name}"))
         }
     }
-}
-
-/// Writes a file for its owner alone: all of it or nothing. One that exists is replaced only with `replace`.
-fn place(file: &Path, content: &[u8], replace: bool) -> io::Result<()> {
-    let mut draft = file.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
-    let draft = Path::new(&draft);
-    let written = write_draft(draft, content).and_then(|()| {
-        // A link, unlike a rename, refuses to replace what is there.
-        if replace { std::fs::rename(draft, file) } else { std::fs::hard_link(draft, file) }
-    });
-    if written.is_err() || !replace {
-        // Whatever was wrong with the draft has been told already.
-        let _ = std::fs::remove_file(draft);
-    }
-    written
-}
-
-fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
-    // Left over by a process of the same number that was killed; whoever made it, it is not opened.
-    match std::fs::remove_file(draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
-    opened.write_all(content)?;
-    opened.sync_all()
 }

@@ -30,12 +30,8 @@ use crate::wire::{Message, SampleLine};
 
 pause-monitor uninstall takes all of it away.")]
 pub struct Args {
-    /// Print every file and command, and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// The system, if not this one
-    #[arg(long, value_enum, value_name = "SYSTEM")]
-    platform: Option<Platform>,
+    #[command(flatten)]
+    pub(super) target: Target,
     /// Permit captures by tailspin as well (macOS only); once permitted they stay so
     #[arg(long)]
     forensics: bool,
@@ -44,10 +40,26 @@ pub struct Args {
     no_forensics: bool,
 }
 
-impl Args {
+/// What is done, and where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Target {
+    /// Print every file and command, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// The system, if not this one
+    #[arg(long, value_enum, value_name = "SYSTEM")]
+    platform: Option<Platform>,
+}
+
+impl Target {
+    /// The system that is meant.
+    pub(super) fn platform(&self) -> Platform {
+        self.platform.unwrap_or(Platform::this())
+    }
+
     /// Whether this is about the system's service, where root runs it.
     pub(super) fn is_the_systems(&self) -> bool {
-        self.platform.unwrap_or(Platform::this()) == Platform::Linux
+        self.platform() == Platform::Linux
     }
 }
 
@@ -59,10 +71,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// # Errors
 /// Where a step fails.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let platform = args.platform.unwrap_or(Platform::this());
+    let platform = args.target.platform();
     let who = Who::of_process(context).map_err(failure)?;
     let root_alone = platform == Platform::Macos && context.root && context.owner.is_none();
-    if root_alone && !args.dry_run {
+    if root_alone && !args.target.dry_run {
         return Err(Failure::new(
             Exit::Usage,
             "root has no screen to be told at: run this as the user whose Mac it is; sudo is asked for what needs root",
@@ -71,13 +83,14 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     }
     // Shown as an ordinary user would see it.
     let paths = Context { root: context.root && !root_alone, ..context.clone() };
-    let paths = if args.is_the_systems() { paths } else { Service::installed_paths(platform, &who, &paths) };
+    let paths =
+        if args.target.is_the_systems() { paths } else { Service::installed_paths(platform, &who, &paths) };
     // What it runs with is an ordinary user's, whoever installs it.
     let config = config::load(&Context { root: false, ..paths.clone() }, &Overrides::default())?.config;
     let captures =
-        args.forensics || (!args.no_forensics && !args.is_the_systems() && captures_are_permitted());
+        args.forensics || (!args.no_forensics && !args.target.is_the_systems() && captures_are_permitted());
     let install = Install::new(platform, &who, &paths, &config, captures).map_err(failure)?;
-    if args.dry_run {
+    if args.target.dry_run {
         output::print(|out| install.show(out))?;
         return Ok(Exit::Done.into());
     }

@@ -138,8 +138,8 @@ fn privileges(context: Context, command: &Command) -> Result<Context, Failure> {
         return Ok(context);
     };
     let own = match command {
-        Command::Install(args) => args.is_the_systems(),
-        Command::Uninstall(args) => args.is_the_systems(),
+        Command::Install(args) => args.target.is_the_systems(),
+        Command::Uninstall(args) => args.target.is_the_systems(),
         Command::Doctor(_) => Unit::is_the_systems(&context),
         _ => Unit::are_the_systems(&context),
     };

@@ -29,12 +29,30 @@ pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     })
 }
 
+/// Has `write` write to a file of its own ([`make_file`]), which is told then; to standard output where none is named, or `-`.
+///
+/// # Errors
+/// As [`make_file`] and [`print()`].
+pub fn deliver(
+    file: Option<&Path>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    told: impl FnOnce(&Path) -> String,
+) -> anyhow::Result<()> {
+    match file.filter(|file| *file != Path::new("-")) {
+        None => print(write),
+        Some(file) => {
+            make_file(file, write)?;
+            print(|out| writeln!(out, "{}", told(file)))
+        }
+    }
+}
+
 /// Makes a file that only its owner can read, as names of processes are in it, and has `write` write to it. One that is
 /// there is somebody's, and stays; one that could not be written whole goes.
 ///
 /// # Errors
 /// Where it is there already, or can't be made or written.
-pub fn make_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+fn make_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let made = made.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {

@@ -3,10 +3,10 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-use super::install::failure;
+use super::install::{Target, failure};
 use super::{Context, Exit, Failure, output};
+use crate::service::Who;
 use crate::service::removal::Uninstall;
-use crate::service::{Platform, Who};
 
 /// Take the service, the permission and all that was recorded away again
 ///
@@ -18,12 +18,8 @@ use crate::service::{Platform, Who};
   pause-monitor uninstall --keep-data   what was recorded, and the configuration, stay
   pause-monitor uninstall --yes         don't ask")]
 pub struct Args {
-    /// Print every file and command, and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// The system, if not this one
-    #[arg(long, value_enum, value_name = "SYSTEM")]
-    platform: Option<Platform>,
+    #[command(flatten)]
+    pub(super) target: Target,
     /// Leave the events and the configuration
     #[arg(long)]
     keep_data: bool,
@@ -32,22 +28,15 @@ pub struct Args {
     yes: bool,
 }
 
-impl Args {
-    /// Whether this is about the system's service, where root runs it.
-    pub(super) fn is_the_systems(&self) -> bool {
-        self.platform.unwrap_or(Platform::this()) == Platform::Linux
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// Where a step fails.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let platform = args.platform.unwrap_or(Platform::this());
+    let platform = args.target.platform();
     let who = Who::of_process(context).map_err(failure)?;
     let uninstall = Uninstall::new(platform, &who, context, args.keep_data).map_err(failure)?;
-    if args.dry_run {
+    if args.target.dry_run {
         output::print(|out| uninstall.show(out))?;
         return Ok(Exit::Done.into());
     }

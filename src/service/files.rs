@@ -1,11 +1,11 @@
 //! Files that are put in place whole or not at all, and removed again.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::config;
+use crate::draft;
 
 /// What putting something in place came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,7 @@ pub fn is_in_place(file: &Path, content: &str, mode: u32) -> bool {
         && std::fs::read(file).is_ok_and(|there| there == content.as_bytes())
 }
 
-/// Puts a file in place, its directories too where they are missing: by a draft that takes its name once all of it is
-/// on the disk.
+/// Puts a file in place, its directories too where they are missing.
 ///
 /// # Errors
 /// The system's, with the path.
@@ -45,29 +44,8 @@ pub fn place(file: &Path, content: &str, mode: u32) -> io::Result<Placed> {
         config::create_dir(directory)?;
     }
     let before = std::fs::symlink_metadata(file).is_ok();
-    let mut draft = file.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
-    let draft = Path::new(&draft);
-    let written = write(draft, content, mode).and_then(|()| std::fs::rename(draft, file));
-    if let Err(error) = written {
-        // Where there is none, this does nothing.
-        let _ = std::fs::remove_file(draft);
-        return Err(named(error));
-    }
-    // The name is on the disk once the directory is; a file system that can't tell is none of our affair.
-    if let Some(directory) = file.parent() {
-        let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    }
+    draft::place(file, content.as_bytes(), mode, true).map_err(named)?;
     Ok(if before { Placed::Replaced } else { Placed::Made })
-}
-
-fn write(draft: &Path, content: &str, mode: u32) -> io::Result<()> {
-    // Left over by a process of the same number that was killed; whoever made it, it is not opened.
-    remove(draft)?;
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
-    opened.write_all(content.as_bytes())?;
-    opened.set_permissions(std::fs::Permissions::from_mode(mode))?;
-    opened.sync_all()
 }
 
 /// Removes a file, a link or a socket. True where there was one.

@@ -39,14 +39,8 @@ pub(super) fn run(
     let event = reader.event(id)?;
     let redactor = redact.then(|| redaction::of_this_machine(context));
     let export = Export { event, reader, redactor, context };
-    match file.filter(|file| *file != Path::new("-")) {
-        None => output::print(|out| export.write(out))?,
-        Some(file) => {
-            output::make_file(file, |out| export.write(out))?;
-            let how = "`analyze`, `tui --replay` and `daemon --source replay:` read it.";
-            output::print(|out| writeln!(out, "Wrote {}: {how}", file.display()))?;
-        }
-    }
+    let how = "`analyze`, `tui --replay` and `daemon --source replay:` read it.";
+    output::deliver(file, |out| export.write(out), |file| format!("Wrote {}: {how}", file.display()))?;
     Ok(Exit::Done.into())
 }
 

@@ -39,13 +39,8 @@ pub(super) fn run(
     }
     let made = Made { host, os: host::os_version(), at_ns: clock::unix_ns(), zone: TimeZone::system() };
     let page = page::page(&story, &contents, &made);
-    match file.filter(|file| *file != Path::new("-")) {
-        None => output::print(|out| out.write_all(page.as_bytes()))?,
-        Some(file) => {
-            output::make_file(file, |out| out.write_all(page.as_bytes()))?;
-            let size = human::bytes(page.len() as u64);
-            output::print(|out| writeln!(out, "Wrote {}, {size}: open it in a browser.", file.display()))?;
-        }
-    }
+    let size = human::bytes(page.len() as u64);
+    let told = |file: &Path| format!("Wrote {}, {size}: open it in a browser.", file.display());
+    output::deliver(file, |out| out.write_all(page.as_bytes()), told)?;
     Ok(Exit::Done.into())
 }

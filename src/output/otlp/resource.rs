@@ -1,7 +1,6 @@
 //! Who sends: the resource's attributes, named after OpenTelemetry's semantic conventions.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
@@ -9,6 +8,7 @@ use opentelemetry_semantic_conventions::{SCHEMA_URL, resource as name};
 
 use super::OtlpError;
 use crate::config::{Otlp, Paths};
+use crate::draft;
 
 /// The file in the data directory that holds `service.instance.id`.
 const INSTANCE_FILE: &str = "instance-id";
@@ -70,13 +70,7 @@ pub(super) fn instance(paths: &Paths) -> Result<String, OtlpError> {
             Err(_) => {}
         }
         let uuid = uuid(crate::output::store::random_incident());
-        // All of it or nothing: the daemon's lock keeps others away.
-        let draft = path.with_extension("new");
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        writeln!(file, "{uuid}")?;
-        file.sync_all()?;
-        std::fs::rename(&draft, &path)?;
+        draft::place(&path, format!("{uuid}\n").as_bytes(), 0o600, true)?;
         Ok(uuid)
     };
     kept().map_err(|source| OtlpError::Instance { path: path.clone(), source })
