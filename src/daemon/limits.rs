@@ -67,11 +67,13 @@ pub fn prepare() -> Result<(), LimitError> {
     if let Some(memory) = memory.filter(|&limit| limit < LEAST_MEMORY) {
         return Err(LimitError::Memory(memory));
     }
-    // Where addresses are few, they are not set aside for each thread: glibc's malloc would take 64 MB for each of several.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    if memory.is_some_and(|limit| limit != libc::RLIM_INFINITY) {
+    {
+        let few = memory.is_some_and(|limit| limit != libc::RLIM_INFINITY);
+        // glibc's malloc would set an arena aside for each of several threads: 64 MB of addresses, and pages that are
+        // not given back. Two are enough for threads that ask for little; where addresses are few, one.
         // SAFETY: it takes two numbers, and no thread of ours runs yet.
-        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, if few { 1 } else { 2 }) };
     }
     threads(THREADS).map_err(LimitError::Threads)
 }

@@ -13,6 +13,7 @@ use crate::client::Connection;
 use crate::config::paths::{CONFIG_VARIABLE, DATA_VARIABLE};
 use crate::config::{Config, Origin, Paths, create_dir};
 use crate::output::socket;
+use crate::sample::printable;
 
 /// What sudo asks: once, and for what.
 const PROMPT: &str = "pause-monitor: password of %p, to write its file in /etc/sudoers.d: ";
@@ -41,7 +42,7 @@ impl Service {
             if !is_text(path) {
                 return Err(ServiceError::Usage(format!(
                     "{}: a service can't be told of a path that is not UTF-8, or has control characters: use another",
-                    path.display()
+                    printable(&path.to_string_lossy())
                 )));
             }
         }
@@ -52,15 +53,23 @@ impl Service {
         })
     }
 
+    /// The file that the service manager would read, whatever is in it.
+    #[must_use]
+    pub fn file_of(platform: Platform, who: &Who, paths: &Paths) -> PathBuf {
+        match platform {
+            Platform::Macos => launchd::plist(who),
+            Platform::Linux if paths.root => Unit::installed_for_all().file,
+            Platform::Linux => systemd::user_file(who),
+        }
+    }
+
     /// The places that the service uses which is installed, where nobody named others.
     #[must_use]
     pub fn installed_paths(platform: Platform, who: &Who, paths: &Paths) -> Paths {
-        let file = match platform {
-            Platform::Macos => launchd::plist(who),
-            Platform::Linux if paths.root => return Unit::system_paths(paths),
-            Platform::Linux => systemd::user_file(who),
-        };
-        let text = std::fs::read_to_string(file).unwrap_or_default();
+        if platform == Platform::Linux && paths.root {
+            return Unit::system_paths(paths);
+        }
+        let text = std::fs::read_to_string(Self::file_of(platform, who, paths)).unwrap_or_default();
         let words = if platform == Platform::Macos { launchd::words(&text) } else { systemd::words(&text) };
         as_installed(paths, &words)
     }

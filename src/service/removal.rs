@@ -98,6 +98,9 @@ impl Uninstall {
             files.extend(events(&self.paths.data_dir));
             files.extend(self.directories().into_iter().filter(|directory| is_there(directory)));
         }
+        if files.is_empty() {
+            return writeln!(out, "nothing is here");
+        }
         files.iter().try_for_each(|file| writeln!(out, "remove {}", file.display()))
     }
 

@@ -83,6 +83,7 @@ fn what_makes_no_sense_is_one_line_that_says_what_to_do() {
             "only /usr/bin/powermetrics is permitted",
         ),
         (&["install", "--dry-run", "--platform", "linux", "--forensics"], "which only macOS has"),
+        (&["install", "--dry-run", "--platform", "macos", "--data-dir", "/a\nb"], "has control characters"),
     ] {
         let run = program.run(arguments);
         assert_eq!((run.code, run.stderr.lines().count()), (2, 1), "{}", run.stderr);

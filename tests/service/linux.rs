@@ -160,6 +160,10 @@ fn the_systems_unit_is_roots_whoever_called_sudo_and_so_is_what_it_runs() {
     let run = sudo(&machine, "pause-monitor uninstall --yes");
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     assert!(!machine.has(unit) && !machine.has("/var/lib/pause-monitor"));
+    let run = sudo(&machine, "pause-monitor uninstall --dry-run");
+    assert_eq!(run.stdout, "nothing is here\n");
+    let run = sudo(&machine, "cp /opt/homebrew/bin/pause-monitor /tmp/pm; /tmp/pm doctor");
+    assert!(run.stdout.contains("warning  service         it is not installed"), "{}", run.stdout);
     let run = sudo(&machine, "pause-monitor uninstall");
     assert!(run.stdout.contains("a user's own is taken away by that user"), "{}", run.stdout);
 }

@@ -135,9 +135,11 @@ impl Doctor<'_> {
     fn configuration(&self) -> Finding {
         let file = self.paths.config_file.display();
         match &self.wrong {
-            Some(wrong) => {
-                Finding::failed("configuration", wrong, "`pause-monitor config check` looks again then")
-            }
+            Some(wrong) => Finding::failed(
+                "configuration",
+                wrong,
+                "mend the file; `pause-monitor config check` looks again",
+            ),
             None if self.paths.config_file.exists() => {
                 Finding::ok("configuration", format!("{file} is right"))
             }

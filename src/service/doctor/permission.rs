@@ -12,12 +12,8 @@ const INSTALL: &str = "pause-monitor install";
 /// Whether the service is in place, as `install` would write it now, and active.
 pub(super) fn service(doctor: &Doctor<'_>) -> Finding {
     const CHECK: &str = "service";
-    let service = match Service::new(doctor.platform, doctor.who, doctor.paths) {
-        Ok(service) => service,
-        Err(error) => return Finding::failed(CHECK, error.to_string(), "see there"),
-    };
-    let file = service.file().display().to_string();
-    if !service.file().exists() {
+    let file = Service::file_of(doctor.platform, doctor.who, doctor.paths);
+    if !file.exists() {
         if doctor.is_left_to_the_system() {
             return Finding::ok(
                 CHECK,
@@ -26,6 +22,18 @@ pub(super) fn service(doctor: &Doctor<'_>) -> Finding {
         }
         return Finding::warning(CHECK, "it is not installed: nothing watches after the next start", INSTALL);
     }
+    let file = file.display().to_string();
+    let service = match Service::new(doctor.platform, doctor.who, doctor.paths) {
+        Ok(service) => service,
+        Err(error) => {
+            let fix = "ask the program that is installed: ExecStart= names it";
+            return Finding::warning(
+                CHECK,
+                format!("{file} is there, but not for this program: {error}"),
+                fix,
+            );
+        }
+    };
     if !service.is_in_place() {
         let found = format!("{file} is not what this version would write");
         return Finding::warning(CHECK, found, INSTALL);
