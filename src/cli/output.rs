@@ -29,10 +29,10 @@ pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     })
 }
 
-/// Has `write` write to a file of its own ([`make_file`]), which is told then; to standard output where none is named, or `-`.
+/// Has `write` write to a new file, which is told then; to standard output where none is named, or `-`.
 ///
 /// # Errors
-/// As [`make_file`] and [`print()`].
+/// As [`print()`], and where the file is there already, or can't be made or written.
 pub fn deliver(
     file: Option<&Path>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
