@@ -105,7 +105,7 @@ mod linux {
         drop(source);
         let mut host = Host::new();
         let mut metrics = Metrics::default();
-        measure("host", ticks / 4, |_| host.read(std::hint::black_box(&mut metrics)));
+        measure("host", ticks / 4, |_| host.read(&clock::now(), std::hint::black_box(&mut metrics)));
         let mut activity = ActivityReader::new();
         measure("activity", ticks / 4, |_| {
             std::hint::black_box(activity.read());

@@ -124,7 +124,7 @@ impl Kernel {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = (engine, at);
-        self.host.read(metrics);
+        self.host.read(at, metrics);
     }
 }
 

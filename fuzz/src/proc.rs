@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use pause_monitor::clock::Stamp;
 use pause_monitor::sample::{
     Activity, MEASURED_MAX, Metrics, Name, Reading, SourceInfo, ThermalPressure, TopList,
 };
@@ -121,10 +122,13 @@ impl Machine {
         let mut host = Host::with_root(self.directory.path());
         let mut witness = ActivityReader::with_root(self.directory.path());
         let mut metrics = Metrics::default();
+        let mut at = Stamp::default();
         let mut read = |source: &mut LinuxSource| {
             let reading = source.read(TICK_NS);
             reading::in_range(&reading);
-            host.read(&mut metrics);
+            // Far enough on for nothing to stand any more.
+            at.total_ns += 10_000_000_000;
+            host.read(&at, &mut metrics);
             reading::in_range(&Reading { elapsed_ns: 1, metrics, ..Reading::default() });
             (reading, metrics)
         };

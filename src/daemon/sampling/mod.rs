@@ -326,7 +326,7 @@ impl Live {
 
     /// Feeds the engine with a reading that came at `at`, and hands the sample over.
     fn sample(&mut self, sampler: &mut Sampler, mut reading: Reading, at: &Stamp) {
-        self.host.read(&mut reading.metrics);
+        self.host.read(at, &mut reading.metrics);
         let overdue_ns = self.listen(sampler, at);
         let sample = sampler.engine.sample(&reading, at, Some(overdue_ns), &mut sampler.notices);
         sampler.deliver(sample, at);

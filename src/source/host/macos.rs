@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 
+use crate::clock::Stamp;
 use crate::sample::{Metrics, Name, SourceInfo};
 
 /// Load, memory, swap and cores.
@@ -19,8 +20,8 @@ impl Host {
     }
 
     /// Fills `load_avg`, `cores`, `memory_available_pct` and `swap_used_bytes`, and nothing else; `None` where
-    /// they can't be read.
-    pub fn read(&mut self, metrics: &mut Metrics) {
+    /// they can't be read. They are cheap enough to be read each time.
+    pub fn read(&mut self, _: &Stamp, metrics: &mut Metrics) {
         metrics.load_avg = load();
         // SAFETY: the value is a 32-bit integer.
         metrics.cores = unsafe { value::<u32>(c"hw.logicalcpu") }.filter(|&cores| cores > 0);

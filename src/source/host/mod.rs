@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn this_host_reports_load_memory_and_cores_in_range() {
         let mut metrics = Metrics::default();
-        Host::new().read(&mut metrics);
+        Host::new().read(&crate::clock::now(), &mut metrics);
         assert!(metrics.load_avg.is_some_and(|load| load >= 0.0), "{metrics:?}");
         assert!(metrics.cores.is_some_and(|cores| cores > 0), "{metrics:?}");
         assert!(metrics.memory_available_pct.is_some_and(|pct| pct > 0.0 && pct <= 100.0), "{metrics:?}");
