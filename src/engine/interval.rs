@@ -14,6 +14,8 @@ const MOST: u64 = 10;
 pub struct Expected {
     /// The configured interval, ns; `None` for a recording, until it is learned.
     nominal_ns: Option<u64>,
+    /// What follows from the window, ns: it is asked for more often than the window changes.
+    expected_ns: Option<u64>,
     window: Recent<WINDOW>,
     late: Recent<LATE_RUN>,
 }
@@ -33,24 +35,14 @@ impl Expected {
     /// Begins with the configured interval, or without one for a recording.
     #[must_use]
     pub fn new(nominal_ns: Option<u64>) -> Self {
-        Self {
-            nominal_ns: nominal_ns.map(|nominal| nominal.max(1)),
-            window: Recent::new(),
-            late: Recent::new(),
-        }
+        let nominal_ns = nominal_ns.map(|nominal| nominal.max(1));
+        Self { nominal_ns, expected_ns: nominal_ns, window: Recent::new(), late: Recent::new() }
     }
 
     /// The interval expected now, ns; `None` in a recording of which nothing is known yet.
     #[must_use]
     pub fn expected_ns(&self) -> Option<u64> {
-        let nominal = match self.nominal_ns {
-            Some(nominal) => nominal,
-            None => self.window.median()?,
-        };
-        if self.window.len() < KNOWN {
-            return Some(nominal);
-        }
-        Some(self.window.median()?.clamp(nominal, nominal.saturating_mul(MOST)))
+        self.expected_ns
     }
 
     /// Judges an interval and takes it in. `first`: nothing is to be expected of it, and nothing learned
@@ -71,15 +63,30 @@ impl Expected {
                     self.window.push(interval);
                 }
                 self.late.clear();
+                self.learn();
             }
         } else {
             self.late.clear();
             self.window.push(interval_ns);
-        }
-        if self.nominal_ns.is_none() && self.window.len() >= KNOWN {
-            self.nominal_ns = self.window.median();
+            self.learn();
         }
         Timing { expected_ns, ratio, late }
+    }
+
+    /// Draws from the window, which has changed.
+    fn learn(&mut self) {
+        let median = self.window.median();
+        let is_known = self.window.len() >= KNOWN;
+        if self.nominal_ns.is_none() && is_known {
+            self.nominal_ns = median;
+        }
+        self.expected_ns = match (self.nominal_ns, median) {
+            (Some(nominal), Some(median)) if is_known => {
+                Some(median.clamp(nominal, nominal.saturating_mul(MOST)))
+            }
+            (Some(nominal), _) => Some(nominal),
+            (None, median) => median,
+        };
     }
 }
 
@@ -120,11 +127,12 @@ impl<const N: usize> Recent<N> {
         if self.len == 0 {
             return None;
         }
-        let mut sorted = self.values;
-        let sorted = &mut sorted[..self.len];
-        sorted.sort_unstable();
-        let middle = self.len / 2;
-        Some(if self.len % 2 == 1 { sorted[middle] } else { sorted[middle - 1].midpoint(sorted[middle]) })
+        let mut values = self.values;
+        let (below, &mut middle, _) = values[..self.len].select_nth_unstable(self.len / 2);
+        if self.len % 2 == 1 {
+            return Some(middle);
+        }
+        below.iter().max().map(|&before| before.midpoint(middle))
     }
 }
 
@@ -216,6 +224,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_expected_is_the_median_of_the_last_fifty(
+            intervals in prop::collection::vec(100 * MS..=150 * MS, 10..120),
+        ) {
+            let mut expected = Expected::new(Some(100 * MS));
+            for &interval in &intervals {
+                expected.judge(interval, false, 2.0);
+            }
+            let mut last = intervals[intervals.len().saturating_sub(WINDOW)..].to_vec();
+            last.sort_unstable();
+            let middle = [last[(last.len() - 1) / 2], last[last.len() / 2]];
+            prop_assert_eq!(expected.expected_ns(), Some(middle[0].midpoint(middle[1])));
+        }
+
         #[test]
         fn the_expected_interval_is_always_in_its_bounds(
             intervals in prop::collection::vec((0u64..u64::MAX, any::<bool>()), 0..300),
