@@ -94,17 +94,19 @@ impl Open {
     ) {
         let highest = self.episode.peak.tier.max(sample.tier);
         let higher = highest > self.episode.peak.tier;
-        // A peak that came out of the blue has nobody to blame yet; an equal one after it may have.
         let peak_score = self.episode.peak.stress.total();
         let score = sample.stress.total();
-        let again = score == peak_score
-            && self.episode.peak.culprits.is_empty()
-            && at_ns.saturating_sub(self.blamed_ns) >= BLAME_AGAIN_NS;
+        // A peak that came out of the blue has nobody to blame yet; what follows it may tell.
+        let again =
+            self.episode.peak.culprits.is_empty() && at_ns.saturating_sub(self.blamed_ns) >= BLAME_AGAIN_NS;
         let mut named = false;
-        if score > peak_score || again {
+        if score > peak_score {
             self.blamed_ns = at_ns;
             self.episode.peak = peak(sample, highest, ring);
-            named = again && !self.episode.peak.culprits.is_empty();
+        } else if again {
+            self.blamed_ns = at_ns;
+            self.episode.peak.culprits = culprits(ring.iter());
+            named = !self.episode.peak.culprits.is_empty();
         }
         self.episode.peak.tier = highest;
         let risen = self.episode.peak.stress.total() > self.written_score;
