@@ -32,8 +32,8 @@ pub struct Open {
     blamed_ns: u64,
 }
 
-/// How often a peak with nobody to blame is tried again, ns: dealing out blame goes over the whole ring.
-const BLAME_AGAIN_NS: u64 = 1_000_000_000;
+/// How often an episode that nobody is named for is looked at again, ns: dealing out blame goes over the whole ring.
+const BLAME_AGAIN_NS: u64 = 250_000_000;
 
 impl Open {
     /// Opens an episode at the newest sample of the ring.

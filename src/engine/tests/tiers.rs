@@ -40,6 +40,27 @@ fn an_episode_opens_with_its_first_sample_and_closes_when_the_machine_is_calm() 
 }
 
 #[test]
+fn a_peak_out_of_the_blue_is_somebodys_once_what_follows_tells_though_nothing_is_as_high_again() {
+    let mut world = World::new(Origin::Child);
+    world.page_in(0.0);
+    world.live(30_000);
+    world.page_in(150.0);
+    world.reading.metrics.gpu_busy_pct = Some(60.0);
+    world.live(1_000);
+    // What came with it is gone: from here on no score reaches the peak.
+    world.reading.metrics.gpu_busy_pct = Some(0.0);
+    world.live(9_000);
+    let episodes = world.episodes();
+    let kinds: Vec<_> = episodes.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, ["opened", "changed"], "named once");
+    let (_, opened) = episodes[0];
+    let (_, named) = episodes[1];
+    assert!(opened.peak.culprits.is_empty());
+    assert_eq!(named.peak.culprits[0].name, Name::new("mds_stores"));
+    assert!(named.peak.stress.get(Factor::Gpu) > 0, "the peak stays what it was: {:?}", named.peak.stress);
+}
+
+#[test]
 fn a_higher_tier_is_written_at_once_and_a_higher_peak_every_thirty_seconds() {
     let mut world = World::new(Origin::Child);
     world.page_in(110.0);
