@@ -19,8 +19,11 @@ const HALF_LIFE_NS: f64 = 10e9;
 const LEAST_SHARE: f64 = 0.10;
 /// The first culprit has at least this share, or no process stands out.
 const FIRST_SHARE: f64 = 0.25;
-/// Below this weighted mean of all points nothing was built up.
+/// Below this mean of all points nothing was built up: neither over the window, by weight, nor over its newest samples.
 const LEAST_POINTS: f64 = 5.0;
+/// The newest samples, two seconds of them: what has only just begun is much for them, and little for the window. Of a
+/// single late sample they make no more than the window does.
+const NEWEST: usize = 20;
 /// Culprits named at most.
 const MOST: usize = 5;
 
@@ -56,7 +59,7 @@ where
             }
         }
     }
-    if all_points / weights < LEAST_POINTS {
+    if all_points / weights < LEAST_POINTS && newest_points(window.clone()) < LEAST_POINTS {
         return Vec::new();
     }
     let mut blamed: Vec<(f64, i32, &str, [f64; Factor::ALL.len()])> = parts
@@ -86,6 +89,16 @@ where
             }
         })
         .collect()
+}
+
+/// The mean score of the newest samples.
+fn newest_points<'a>(window: impl DoubleEndedIterator<Item = &'a Entry>) -> f64 {
+    let (mut points, mut count) = (0.0, 0.0);
+    for entry in window.rev().take(NEWEST) {
+        points += f64::from(entry.sample.stress.total());
+        count += 1.0;
+    }
+    points / count
 }
 
 /// What processes of one name are to blame for.
@@ -233,6 +246,23 @@ mod tests {
             sample.top.cpu.offer(1, &Name::new("busy"), 900.0);
         });
         assert!(culprits(&window).is_empty(), "a mean of 4 points is nothing built up");
+    }
+
+    #[test]
+    fn what_has_only_just_begun_after_calm_is_somebodys_within_two_seconds_and_one_late_sample_nobodys() {
+        let begun = |samples: u64, points_each: u8| {
+            window(300, |index, sample| {
+                if index >= 300 - samples {
+                    sample.stress = points(Factor::Io, points_each);
+                    sample.top.diskio.offer(7, &Name::new("copier"), 500.0);
+                }
+            })
+        };
+        assert!(culprits(&begun(1, 99)[..299]).is_empty());
+        assert!(culprits(&begun(1, 30)).is_empty(), "a lone late sample");
+        assert!(culprits(&begun(9, 10)).is_empty());
+        assert_eq!(culprits(&begun(10, 10))[0].pid, 7, "a second of ten points");
+        assert_eq!(culprits(&begun(6, 18))[0].pid, 7);
     }
 
     #[test]

@@ -32,8 +32,9 @@ pub struct Open {
     blamed_ns: u64,
 }
 
-/// How often an episode that nobody is named for is looked at again, ns: dealing out blame goes over the whole ring.
-const BLAME_AGAIN_NS: u64 = 250_000_000;
+/// How often an episode that nobody is named for is looked at again, ns: an eighth of its age, within these. Dealing out
+/// blame goes over the whole ring, and some episodes are nobody's for an hour.
+const BLAME_AGAIN_NS: (u64, u64) = (250_000_000, 1_000_000_000);
 
 impl Open {
     /// Opens an episode at the newest sample of the ring.
@@ -96,18 +97,19 @@ impl Open {
         let higher = highest > self.episode.peak.tier;
         let peak_score = self.episode.peak.stress.total();
         let score = sample.stress.total();
-        // A peak that came out of the blue has nobody to blame yet; what follows it may tell.
-        let again =
-            self.episode.peak.culprits.is_empty() && at_ns.saturating_sub(self.blamed_ns) >= BLAME_AGAIN_NS;
-        let mut named = false;
+        let nobody = self.episode.peak.culprits.is_empty();
         if score > peak_score {
             self.blamed_ns = at_ns;
             self.episode.peak = peak(sample, highest, ring);
-        } else if again {
-            self.blamed_ns = at_ns;
-            self.episode.peak.culprits = culprits(ring.iter());
-            named = !self.episode.peak.culprits.is_empty();
+        } else if nobody {
+            // A peak that came out of the blue has nobody to blame yet; what follows it may tell.
+            let wait_ns = (at_ns.saturating_sub(self.start_ns) / 8).clamp(BLAME_AGAIN_NS.0, BLAME_AGAIN_NS.1);
+            if at_ns.saturating_sub(self.blamed_ns) >= wait_ns {
+                self.blamed_ns = at_ns;
+                self.episode.peak.culprits = culprits(ring.iter());
+            }
         }
+        let named = nobody && !self.episode.peak.culprits.is_empty();
         self.episode.peak.tier = highest;
         let risen = self.episode.peak.stress.total() > self.written_score;
         if higher || named || (risen && at_ns.saturating_sub(self.written_ns) >= rules.peak_tracking_ns) {

@@ -45,8 +45,8 @@ fn a_peak_out_of_the_blue_is_somebodys_once_what_follows_tells_though_nothing_is
     world.page_in(0.0);
     world.live(30_000);
     world.page_in(150.0);
-    world.reading.metrics.gpu_busy_pct = Some(60.0);
-    world.live(1_000);
+    world.reading.metrics.gpu_busy_pct = Some(100.0);
+    world.live(300);
     // What came with it is gone: from here on no score reaches the peak.
     world.reading.metrics.gpu_busy_pct = Some(0.0);
     world.live(9_000);
