@@ -39,9 +39,8 @@ pub(super) struct Processes {
     tasks: Vec<Task>,
     /// Where the next table is made.
     spare: Vec<Task>,
-    /// The parents of those that ended in this tick, with the disk bytes that had been seen of them; `None` where
-    /// those may not be read.
-    ended: Vec<(i32, Option<u64>)>,
+    /// Those that ended in this tick.
+    ended: Vec<Ended>,
     files: Files,
 }
 
@@ -64,6 +63,15 @@ struct Task {
     wakeups: f64,
     diskio: f64,
     own: Descriptors,
+}
+
+/// A process that ended.
+#[derive(Clone, Copy)]
+struct Ended {
+    pid: i32,
+    parent: i32,
+    /// The disk bytes that had been seen of it; `None` where those may not be read.
+    bytes: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -166,15 +174,24 @@ impl Processes {
         std::mem::swap(&mut self.tasks, &mut self.spare);
     }
 
-    /// Takes what had been seen of the ended off what their parents show next.
+    /// Takes what had been seen of the ended off what their parents show next: of whole families that ended together,
+    /// off what the one shows that is left of them.
     fn settle(&mut self) {
-        for (parent, bytes) in self.ended.drain(..) {
-            let Ok(at) = self.tasks.binary_search_by_key(&parent, |task| task.pid) else { continue };
-            match bytes {
+        self.ended.sort_unstable_by_key(|ended| ended.pid);
+        for ended in &self.ended {
+            let mut heir = ended.parent;
+            // A pid that went to another process may make a ring of them.
+            for _ in 0..self.ended.len() {
+                let Ok(at) = self.ended.binary_search_by_key(&heir, |ended| ended.pid) else { break };
+                heir = self.ended[at].parent;
+            }
+            let Ok(at) = self.tasks.binary_search_by_key(&heir, |task| task.pid) else { continue };
+            match ended.bytes {
                 Some(bytes) => self.tasks[at].bytes.pass_over(bytes),
                 None => self.tasks[at].bytes.forget(),
             }
         }
+        self.ended.clear();
     }
 }
 
@@ -220,9 +237,10 @@ impl Task {
         }
     }
 
-    /// Its parent, and the disk bytes that were seen of it; `None` where it was never looked at.
-    fn seen(&self) -> Option<(i32, Option<u64>)> {
-        self.identity.map(|identity| (identity.parent, self.bytes.last()))
+    /// What is to be said of it when it ends; `None` where it was never looked at.
+    fn seen(&self) -> Option<Ended> {
+        let identity = self.identity?;
+        Some(Ended { pid: self.pid, parent: identity.parent, bytes: self.bytes.last() })
     }
 
     /// Takes the name, which changes when a process runs another program; where the pid went to another process,

@@ -153,6 +153,26 @@ fn disk_bytes_of_a_child_are_not_its_parents_when_it_ends() {
 }
 
 #[test]
+fn disk_bytes_of_a_family_that_ends_together_are_not_its_forefathers() {
+    let tree = Tree::machine();
+    let mut shell = Process::named("shell");
+    let copy = Process { parent: 52, read_bytes: 1 << 30, ..Process::named("copy") };
+    tree.process(51, &shell);
+    tree.process(52, &Process { parent: 51, read_bytes: 1_000, ..Process::named("make") });
+    tree.process(53, &copy);
+    tree.process(54, &copy);
+    let mut source = start(&tree);
+    ten_ticks(&mut source);
+    for pid in [52, 53, 54] {
+        tree.remove(&format!("proc/{pid}"));
+    }
+    shell.read_bytes = 2 * copy.read_bytes + 1_000 + 20;
+    tree.process(51, &shell);
+    tree.replace("proc/stat", "processes 4242", "processes 4243");
+    assert_eq!(listed(&ten_ticks(&mut source).top_diskio), [(51, "shell".to_owned(), 20.0)]);
+}
+
+#[test]
 fn a_parent_shows_no_disk_bytes_when_those_of_its_child_could_not_be_seen() {
     let tree = Tree::machine();
     let mut shell = Process::named("shell");
