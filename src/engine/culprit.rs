@@ -19,7 +19,7 @@ const HALF_LIFE_NS: f64 = 10e9;
 const LEAST_SHARE: f64 = 0.10;
 /// The first culprit has at least this share, or no process stands out.
 const FIRST_SHARE: f64 = 0.25;
-/// Below this mean of all points nothing was built up: neither over the window, by weight, nor over its newest samples.
+/// Below this weighted mean of all points nothing was built up.
 const LEAST_POINTS: f64 = 5.0;
 /// The newest samples, two seconds of them: what has only just begun is much for them, and little for the window. Of a
 /// single late sample they make no more than the window does.
@@ -29,16 +29,47 @@ const MOST: usize = 5;
 
 /// The culprits of a window of samples, oldest first: by share, then pid. Empty where no process stands out.
 /// The same window always gives the same list.
+///
+/// Where nothing was built up over the window, but over its newest samples, those are the window.
 pub fn culprits<'a, W>(window: W) -> Vec<Culprit>
 where
     W: DoubleEndedIterator<Item = &'a Entry> + Clone,
 {
-    let Some(newest) = window.clone().next_back() else { return Vec::new() };
+    let window = window.rev();
+    let newest = window.clone().take(NEWEST);
+    if mean_points(window.clone()) >= LEAST_POINTS {
+        blamed(window)
+    } else if mean_points(newest.clone()) >= LEAST_POINTS {
+        blamed(newest)
+    } else {
+        Vec::new()
+    }
+}
+
+/// The samples of a window with their weights, newest first as the window is.
+fn weighted<'a>(window: impl Iterator<Item = &'a Entry>) -> impl Iterator<Item = (f64, &'a Sample)> {
+    let mut newest_ns = None;
+    window.map(move |Entry { ring_ns, sample, .. }| {
+        let age_ns = newest_ns.get_or_insert(*ring_ns).saturating_sub(*ring_ns);
+        ((-(age_ns as f64) / HALF_LIFE_NS).exp2(), sample)
+    })
+}
+
+/// The weighted mean of all points in a window, newest first; 0 where it is empty.
+fn mean_points<'a>(window: impl Iterator<Item = &'a Entry>) -> f64 {
+    let (mut points, mut weights) = (0.0, 0.0);
+    for (weight, sample) in weighted(window) {
+        points += f64::from(sample.stress.total()) * weight;
+        weights += weight;
+    }
+    if weights > 0.0 { points / weights } else { 0.0 }
+}
+
+/// Who is to blame for the points in a window, newest first.
+fn blamed<'a>(window: impl Iterator<Item = &'a Entry> + Clone) -> Vec<Culprit> {
     let (mut weights, mut all_points) = (0.0, 0.0);
     let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
-    for Entry { ring_ns, sample, .. } in window.clone() {
-        let age_ns = newest.ring_ns.saturating_sub(*ring_ns) as f64;
-        let weight = (-age_ns / HALF_LIFE_NS).exp2();
+    for (weight, sample) in weighted(window.clone()) {
         weights += weight;
         for factor in Factor::ALL {
             let points = f64::from(sample.stress.get(factor)) * weight;
@@ -58,9 +89,6 @@ where
                 }
             }
         }
-    }
-    if all_points / weights < LEAST_POINTS && newest_points(window.clone()) < LEAST_POINTS {
-        return Vec::new();
     }
     let mut blamed: Vec<(f64, i32, &str, [f64; Factor::ALL.len()])> = parts
         .into_iter()
@@ -89,16 +117,6 @@ where
             }
         })
         .collect()
-}
-
-/// The mean score of the newest samples.
-fn newest_points<'a>(window: impl DoubleEndedIterator<Item = &'a Entry>) -> f64 {
-    let (mut points, mut count) = (0.0, 0.0);
-    for entry in window.rev().take(NEWEST) {
-        points += f64::from(entry.sample.stress.total());
-        count += 1.0;
-    }
-    points / count
 }
 
 /// What processes of one name are to blame for.
@@ -153,11 +171,9 @@ fn total(measure: Measure, sample: &Sample) -> f64 {
     .unwrap_or(0.0)
 }
 
-/// How the measure of the culprit's strongest factor moved: mean of the window's first third → last sample.
-fn evidence<'a, W>(name: &str, strongest: Factor, window: W) -> Evidence
-where
-    W: DoubleEndedIterator<Item = &'a Entry> + Clone,
-{
+/// How the measure of the culprit's strongest factor moved: mean of the window's first third → last sample. The window
+/// is newest first.
+fn evidence<'a>(name: &str, strongest: Factor, window: impl Iterator<Item = &'a Entry> + Clone) -> Evidence {
     let is_it = |process: &&Process| process.pid >= 0 && process.name.as_str() == name;
     let value = |measure: Measure, sample: &Sample| {
         // The sum of nothing is -0.0, which would show.
@@ -169,12 +185,13 @@ where
             Measure::Pageins
         }
         Factor::Memory => Measure::Cpu,
-        factor => window.clone().next_back().map_or(Measure::Cpu, |entry| measure(factor, &entry.sample)),
+        factor => window.clone().next().map_or(Measure::Cpu, |entry| measure(factor, &entry.sample)),
     };
-    let third = (window.clone().count() / 3).max(1);
-    let from =
-        window.clone().take(third).map(|entry| value(measure, &entry.sample)).sum::<f64>() / third as f64;
-    let to = window.clone().next_back().map_or(0.0, |entry| value(measure, &entry.sample));
+    let count = window.clone().count();
+    let third = (count / 3).max(1);
+    let first = window.clone().skip(count.saturating_sub(third));
+    let from = first.map(|entry| value(measure, &entry.sample)).sum::<f64>() / third as f64;
+    let to = window.clone().next().map_or(0.0, |entry| value(measure, &entry.sample));
     Evidence { measure, from, to }
 }
 
@@ -261,7 +278,11 @@ mod tests {
         assert!(culprits(&begun(1, 99)[..299]).is_empty());
         assert!(culprits(&begun(1, 30)).is_empty(), "a lone late sample");
         assert!(culprits(&begun(9, 10)).is_empty());
-        assert_eq!(culprits(&begun(10, 10))[0].pid, 7, "a second of ten points");
+        let soon = culprits(&begun(10, 10))[0];
+        assert_eq!(soon.pid, 7, "a second of ten points");
+        let scored: Vec<_> = soon.scored().collect();
+        assert_eq!(scored, [(Factor::Io, 5)], "and what for is said of the same two seconds");
+        assert_eq!(soon.evidence.to_string(), "disk 0 B/s → 500 B/s");
         assert_eq!(culprits(&begun(6, 18))[0].pid, 7);
     }
 
