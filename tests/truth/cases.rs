@@ -9,7 +9,7 @@ use crate::freezer::Freezer;
 use crate::kernel::{Thread, pin_all, processors};
 use crate::pressure::Pressure;
 use crate::subject::{Source, Subject};
-use crate::ways::{Starved, Truth, freeze, hog, overload, stop};
+use crate::ways::{Starved, Truth, freeze, hog, overload, stop, truths};
 
 /// A verdict, and whether it is certain.
 pub(crate) type Judged = (&'static str, bool);
@@ -112,8 +112,14 @@ impl Means {
         Self { freezer: Freezer::new(), starved: Starved::new() }
     }
 
-    /// Holds the subject up, and says what it told of that. `None` where that is not permitted.
-    pub(crate) fn hold(&self, case: &Case, subject: &mut Subject, time: Duration) -> Option<(Truth, Value)> {
+    /// Holds the subject up, and says what it told of that: one gap, or one for each time that the kernel let it run
+    /// in between. `None` where that is not permitted.
+    pub(crate) fn hold(
+        &self,
+        case: &Case,
+        subject: &mut Subject,
+        time: Duration,
+    ) -> Option<Vec<(Truth, Value)>> {
         let pids = match case.who {
             Who::Daemon => vec![subject.daemon.pid()],
             Who::Both => subject.both(),
@@ -121,35 +127,37 @@ impl Means {
         let since = jiff::Timestamp::now();
         let (thread, all) = (subject.heartbeat, processors());
         let (one, others) = all.split_at(1);
-        let truth = match case.way {
-            Way::Stop => Some(stop(thread, &pids, time, || ())),
+        let waits = match case.way {
+            Way::Stop => {
+                let truth = stop(thread, &pids, time, || ());
+                return Some(vec![(truth, subject.gap(&truth, since))]);
+            }
             Way::Freeze => {
                 let _bustle = Bustle::start();
                 // The witness compares with the seconds before.
                 subject.live(20);
-                freeze(self.freezer.as_ref()?, thread, &pids, time)
+                let truth = freeze(self.freezer.as_ref()?, thread, &pids, time)?;
+                return Some(vec![(truth, subject.gap(&truth, since))]);
             }
             Way::FreezeUnderPressure => {
                 let _pressure = Pressure::start();
-                freeze(self.freezer.as_ref()?, thread, &pids, time)
+                let truth = freeze(self.freezer.as_ref()?, thread, &pids, time)?;
+                return Some(vec![(truth, subject.gap(&truth, since))]);
             }
-            Way::Starve => Some(self.starved.as_ref()?.starve(thread, &pids, time)),
+            Way::Starve => self.starved.as_ref()?.starve(thread, &pids, time),
             Way::Hog => {
                 // What is not held up has to have a processor of its own.
                 if case.who == Who::Daemon {
                     pin_all(&subject.sampler(), others);
                 }
-                let truth = hog(thread, &pids, one, time);
+                let waits = hog(thread, &pids, one, time);
                 pin_all(&subject.sampler(), &all);
-                truth
+                waits?
             }
-            Way::StressNg => overload(thread, &pids, one, time),
-        }?;
-        let gap = match case.way {
-            Way::Hog | Way::StressNg => subject.gaps(since),
-            _ => subject.gap(&truth, since),
+            Way::StressNg => overload(thread, &pids, one, time)?,
         };
-        Some((truth, gap))
+        let gaps = subject.gaps(since);
+        Some(truths(&gaps, &waits).into_iter().zip(gaps).collect())
     }
 }
 

@@ -52,7 +52,7 @@ fn all(source: Source, subject: &mut Subject, means: &Means, lengths_ms: &[u64])
     for case in cases.filter(|case| matches!(case.way, Way::Stop | Way::Freeze)) {
         for &length in lengths_ms {
             let length = Duration::from_millis(length);
-            within(&case.name(), case.verdicts, || means.hold(case, subject, length));
+            within(&case.name(), case.verdicts, || means.hold(case, subject, length)?.pop());
         }
     }
 }

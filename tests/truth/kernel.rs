@@ -1,7 +1,11 @@
 //! What the kernel says and takes: threads, how long they waited for a processor, priorities, processors.
 
-use std::fs;
+use std::fs::{self, File};
 use std::mem;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A thread, by its process and its own number.
@@ -11,13 +15,74 @@ pub(crate) struct Thread {
     tid: i32,
 }
 
-/// What the kernel counted of a thread (proc(5), `schedstat`).
+/// How often the kernel gave a thread a processor.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scheduled {
-    /// Time that it could have run and did not, ms.
-    pub(crate) waited_ms: f64,
-    /// How often it was given a processor.
-    times: u64,
+pub(crate) struct Scheduled(u64);
+
+/// A time for which a thread could have run and did not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    /// When it was given a processor, to a millisecond.
+    pub(crate) ended: jiff::Timestamp,
+    pub(crate) ms: f64,
+}
+
+impl Wait {
+    /// When it could have run, to a millisecond.
+    pub(crate) fn began(&self) -> jiff::Timestamp {
+        self.ended - Duration::from_secs_f64(self.ms / 1e3)
+    }
+}
+
+/// Watches a thread's waits, one by one: the kernel counts each at its end (proc(5), `schedstat`).
+pub(crate) struct Waits {
+    stop: Arc<AtomicBool>,
+    watcher: JoinHandle<Vec<Wait>>,
+}
+
+impl Waits {
+    /// Begins to, with a priority that nobody under test has.
+    pub(crate) fn of(thread: Thread) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let watcher = std::thread::spawn(move || {
+            be_prompt(60);
+            let file = File::open(thread.schedstat()).unwrap();
+            let (mut waits, mut before) = (Vec::new(), numbers(&file)[1]);
+            loop {
+                // The last look comes after the order to stop.
+                let last = stopped.load(Ordering::Relaxed);
+                let now = numbers(&file)[1];
+                let ms = (now - before) as f64 / 1e6;
+                if ms >= SHORTEST_MS {
+                    waits.push(Wait { ended: jiff::Timestamp::now(), ms });
+                }
+                if last {
+                    return waits;
+                }
+                before = now;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self { stop, watcher }
+    }
+
+    /// Those of some length, oldest first.
+    pub(crate) fn end(self) -> Vec<Wait> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.watcher.join().unwrap()
+    }
+}
+
+/// Shorter waits are not kept, ms.
+const SHORTEST_MS: f64 = 5.0;
+
+/// The three numbers of a thread's schedstat: time that it ran and waited, ns, and how often it was given a processor.
+fn numbers(schedstat: &File) -> Vec<u64> {
+    let mut bytes = [0; 128];
+    let length = schedstat.read_at(&mut bytes, 0).unwrap();
+    let text = std::str::from_utf8(&bytes[..length]).unwrap();
+    text.split_ascii_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
 impl Thread {
@@ -30,20 +95,17 @@ impl Thread {
         Some(Self { pid, tid })
     }
 
-    pub(crate) fn scheduled(self) -> Scheduled {
-        let text = fs::read_to_string(format!("/proc/{}/task/{}/schedstat", self.pid, self.tid)).unwrap();
-        let numbers: Vec<u64> = text.split_ascii_whitespace().map(|number| number.parse().unwrap()).collect();
-        Scheduled { waited_ms: numbers[1] as f64 / 1e6, times: numbers[2] }
+    fn schedstat(self) -> String {
+        format!("/proc/{}/task/{}/schedstat", self.pid, self.tid)
     }
 
-    /// How often it has been given a processor since then.
-    pub(crate) fn times_since(self, since: Scheduled) -> u64 {
-        self.scheduled().times - since.times
+    pub(crate) fn scheduled(self) -> Scheduled {
+        Scheduled(numbers(&File::open(self.schedstat()).unwrap())[2])
     }
 
     /// Waits until it has been given a processor since then.
     pub(crate) fn wait_until_it_runs(self, since: Scheduled) {
-        watch("the thread runs again", || self.scheduled().times > since.times);
+        watch("the thread runs again", || self.scheduled().0 > since.0);
     }
 }
 

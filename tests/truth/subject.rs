@@ -90,24 +90,19 @@ impl Subject {
         gap
     }
 
-    /// The longest gap that it tells of a hold-up that began then, with the time of all of them: the kernel lets nobody
-    /// have a processor for longer than a second without a moment for others, which may end a gap.
-    pub(crate) fn gaps(&mut self, since: jiff::Timestamp) -> Value {
+    /// The gaps that it tells of a hold-up that began then and is over: the kernel lets nobody have a processor for
+    /// longer than a second without a moment for others, which may end a gap.
+    pub(crate) fn gaps(&mut self, since: jiff::Timestamp) -> Vec<Value> {
         let until = jiff::Timestamp::now() + JUDGED_WITHIN;
-        let mut gaps: Vec<Value> = Vec::new();
+        let mut gaps = Vec::new();
         loop {
             let line = self.stream.next().unwrap();
             if is(&line, "gap") && time(&line["time"]) > since {
                 gaps.push(line);
             } else if is(&line, "sample") && time(&line["time"]) > until {
-                break;
+                return gaps;
             }
         }
-        let ms = |gap: &Value| gap["duration_ms"].as_f64().unwrap();
-        let all: f64 = gaps.iter().map(ms).sum();
-        let mut longest = gaps.into_iter().max_by(|a, b| ms(a).total_cmp(&ms(b))).unwrap();
-        longest["duration_ms"] = all.into();
-        longest
     }
 
     /// Ends it, and its sampler with it.

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::daemon::signal;
 use crate::freezer::Freezer;
-use crate::kernel::{Scheduled, Thread, are_stopped, be_prompt, pin, pin_all, processors, watch};
+use crate::kernel::{Thread, Wait, Waits, are_stopped, be_prompt, pin, pin_all, processors, watch};
 use crate::peer::peer;
+use crate::subject::time;
 
 /// How long it was, ms. What is between is not known: a busy machine takes time to stop a process, and to give it a
 /// processor again.
@@ -30,6 +33,42 @@ impl Truth {
         self.least_ms.midpoint(self.most_ms)
     }
 }
+
+/// What the kernel says of each gap: the waits that ended in it. A heartbeat that slept until its next beat could not
+/// have run for some of that either; one that was on its way there had less to go. One that had waited and was put off
+/// again before it had looked at the clock was late by both waits at once.
+///
+/// # Panics
+/// Where a wait that has to be a gap is in none.
+pub(crate) fn truths(gaps: &[Value], waits: &[Wait]) -> Vec<Truth> {
+    let mut truths = vec![Truth { least_ms: 0.0, most_ms: 0.0 }; gaps.len()];
+    let ended: Vec<_> = gaps.iter().map(|gap| time(&gap["time"]) + WATCHED_TO).collect();
+    for together in waits.chunk_by(|one, next| next.began() <= one.ended + GLUED) {
+        if together.iter().map(|wait| wait.ms).sum::<f64>() < LEAST_GAP_MS - BEAT_MS {
+            continue;
+        }
+        let sure = together.iter().filter(|wait| wait.ms >= LEAST_GAP_MS + BEAT_MS);
+        let sure_ms: f64 = sure.map(|wait| wait.ms).sum();
+        let last = together[together.len() - 1];
+        match ended.iter().position(|ended| *ended >= last.ended) {
+            Some(at) => {
+                truths[at].most_ms += together.iter().map(|wait| wait.ms + BEAT_MS).sum::<f64>();
+                truths[at].least_ms += sure_ms;
+            }
+            None => assert!(sure_ms == 0.0, "{together:?} are in no gap of {gaps:#?}"),
+        }
+    }
+    truths
+}
+
+/// Waits with less than this between them may be one to the heartbeat.
+const GLUED: Duration = Duration::from_millis(2);
+/// The heartbeat's period, ms.
+const BEAT_MS: f64 = 20.0;
+/// `pause.min_duration`, ms: what is shorter is no gap.
+const LEAST_GAP_MS: f64 = 250.0;
+/// The kernel's and the heartbeat's word of an end are so far apart at most.
+const WATCHED_TO: Duration = Duration::from_millis(60);
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
@@ -125,7 +164,7 @@ impl Starved {
     }
 
     /// Starves these processes on one processor; somebody among them uses up what they get at once.
-    pub(crate) fn starve(&self, thread: Thread, pids: &[i32], time: Duration) -> Truth {
+    pub(crate) fn starve(&self, thread: Thread, pids: &[i32], time: Duration) -> Vec<Wait> {
         let processor = processors()[0];
         pin_all(pids, &[processor]);
         let to = |group: &PathBuf, pid: i32| fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
@@ -134,22 +173,18 @@ impl Starved {
         let burner_pid = burner.id().cast_signed();
         pin_all(&[burner_pid], &[processor]);
         to(&self.group, burner_pid);
-        let before = thread.scheduled();
-        let begin = Instant::now();
+        let waits = Waits::of(thread);
         self.limit(true);
         thread::sleep(time);
         let last = thread.scheduled();
         let _ = burner.kill();
         self.limit(false);
         thread.wait_until_it_runs(last);
-        let all = ms(begin.elapsed());
-        let waited = waited_ms(thread, before);
-        let stretches = thread.times_since(before);
+        let waits = waits.end();
         let _ = burner.wait();
         pids.iter().for_each(|&pid| to(&self.root, pid));
         pin_all(pids, &processors());
-        // Each time the thread got its turn it slept until its next beat, and could not have run for some of that.
-        Truth { least_ms: waited, most_ms: (waited + BEAT_MS * stretches as f64).min(all.max(waited)) }
+        waits
     }
 }
 
@@ -162,13 +197,9 @@ impl Drop for Starved {
     }
 }
 
-fn waited_ms(thread: Thread, since: Scheduled) -> f64 {
-    thread.scheduled().waited_ms - since.waited_ms
-}
-
 /// Somebody with a real-time priority takes a processor (or all) on which these processes have to run.
-pub(crate) fn hog(thread: Thread, pids: &[i32], on: &[usize], time: Duration) -> Option<Truth> {
-    let before = thread.scheduled();
+pub(crate) fn hog(thread: Thread, pids: &[i32], on: &[usize], time: Duration) -> Option<Vec<Wait>> {
+    let waits = Waits::of(thread);
     pin_all(pids, on);
     let hogs: Vec<_> = on
         .iter()
@@ -179,38 +210,31 @@ pub(crate) fn hog(thread: Thread, pids: &[i32], on: &[usize], time: Duration) ->
             })
         })
         .collect();
-    let had: Option<Vec<f64>> = hogs.into_iter().map(|hog| hog.join().unwrap()).collect();
-    let Some(had) = had else {
-        println!("passed over: a real-time priority is not permitted");
-        return None;
-    };
+    let permitted = hogs.into_iter().all(|hog| hog.join().unwrap().is_some());
     thread.wait_until_it_runs(thread.scheduled());
     pin_all(pids, &processors());
-    let had = had.into_iter().fold(f64::INFINITY, f64::min);
-    // A busy processor makes it wait before and after, too.
-    Some(Truth { least_ms: had, most_ms: had.max(waited_ms(thread, before)) + BEAT_MS })
+    let waits = waits.end();
+    if !permitted {
+        println!("passed over: a real-time priority is not permitted");
+        return None;
+    }
+    Some(waits)
 }
 
-/// Takes a processor for a time, and says for how much of it that was so, ms: what was not seen to pass was somebody
-/// else's.
-fn spin(time: Duration) -> f64 {
-    let (begin, mut last, mut lost) = (Instant::now(), Instant::now(), Duration::ZERO);
+/// Takes a processor for a time.
+fn spin(time: Duration) {
+    let begin = Instant::now();
     while begin.elapsed() < time {
-        let now = Instant::now();
-        if now - last > Duration::from_millis(2) {
-            lost += now - last;
-        }
-        last = now;
+        std::hint::spin_loop();
     }
-    ms(begin.elapsed() - lost)
 }
 
 /// The same by stress-ng.
-pub(crate) fn overload(thread: Thread, pids: &[i32], on: &[usize], time: Duration) -> Option<Truth> {
+pub(crate) fn overload(thread: Thread, pids: &[i32], on: &[usize], time: Duration) -> Option<Vec<Wait>> {
     let program = peer(&["stress-ng"], "stress-ng")?;
     let list = on.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
     pin_all(pids, on);
-    let before = thread.scheduled();
+    let waits = Waits::of(thread);
     let mut child = Command::new(program)
         .args(["--quiet", "--cpu", &on.len().to_string(), "--taskset", &list])
         .args(["--sched", "fifo", "--sched-prio", "10", "--timeout", "100s"])
@@ -224,15 +248,11 @@ pub(crate) fn overload(thread: Thread, pids: &[i32], on: &[usize], time: Duratio
     let last = thread.scheduled();
     stressors().into_iter().for_each(|pid| assert!(signal(pid, libc::SIGKILL)));
     thread.wait_until_it_runs(last);
-    let waited = waited_ms(thread, before);
+    let waits = waits.end();
     let _ = child.wait();
     pin_all(pids, &processors());
-    // The thread may have slept when it began: until its next beat it did not wait.
-    Some(Truth { least_ms: waited, most_ms: waited + BEAT_MS })
+    Some(waits)
 }
-
-/// The heartbeat's period, ms.
-const BEAT_MS: f64 = 20.0;
 
 fn children(pid: i32) -> Vec<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
