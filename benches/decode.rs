@@ -168,7 +168,13 @@ fn python(path: &Path) -> Vec<Duration> {
     text.lines().filter_map(|line| line.parse().ok()).map(Duration::from_nanos).collect()
 }
 
-fn compare() -> std::io::Result<()> {
+/// How many times ours each has to take at least, by medians: the budgets. Of every newline it is how much of ours.
+const LEAST_TIMES: [(&str, f64); 3] =
+    [("plist, serde", 20.0), ("plistlib", 200.0), ("every newline", 1.0 / 1.5)];
+
+/// Side by side with others; whether the budgets are met.
+fn compare() -> std::io::Result<bool> {
+    let mut met = true;
     for (name, input) in inputs() {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), &input)?;
@@ -200,19 +206,27 @@ fn compare() -> std::io::Result<()> {
             times.sort_unstable();
             let (Some(&median), Some(&least)) = (times.get(times.len() / 2), times.first()) else { continue };
             let (our_median, our_least) = *ours.get_or_insert((median, least));
+            let ratio = median.as_secs_f64() / our_median.as_secs_f64();
+            let budget =
+                LEAST_TIMES.iter().find(|(budgeted, _)| *budgeted == what).map_or(0.0, |&(_, least)| least);
+            met &= ratio >= budget;
+            let said = match () {
+                () if budget == 0.0 => String::new(),
+                () if ratio >= budget => format!("  budget {budget:.2} ×: met"),
+                () => format!("  budget {budget:.2} ×: NOT MET"),
+            };
             say(&format!(
-                "  {what:<18} {median:>8.1?} ({least:.1?})  {:.2} × ({:.2} ×)",
-                median.as_secs_f64() / our_median.as_secs_f64(),
+                "  {what:<18} {median:>8.1?} ({least:.1?})  {ratio:.2} × ({:.2} ×){said}",
                 least.as_secs_f64() / our_least.as_secs_f64(),
             ));
         }
     }
-    Ok(())
+    Ok(met)
 }
 
 fn main() -> std::io::Result<()> {
     if std::env::args().any(|argument| argument == "--compare") {
-        return compare();
+        std::process::exit(if compare()? { 0 } else { 1 });
     }
     let mut criterion = Criterion::default().configure_from_args();
     for (name, input) in inputs() {

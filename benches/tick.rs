@@ -127,8 +127,8 @@ fn serve(mut inlet: Inlet, directory: &std::path::Path) {
     });
 }
 
-/// Ticks ten times a second.
-fn paced(ticks: usize) {
+/// Ticks at the pace of a real machine, every other one with the kernel as a witness; whether the budget is met.
+fn paced(ticks: usize) -> bool {
     let calm = documents(Scenario::Calm, 2);
     let mut framer = Framer::new();
     let readings: Vec<Reading> =
@@ -149,9 +149,9 @@ fn paced(ticks: usize) {
         }
     });
 
-    let (mut reads, mut decodes, mut rests) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut reads, mut decodes, mut rests) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     let (mut reading_us, mut decoding_us) = (0.0, 0.0);
-    while rests.len() < ticks {
+    while reads.len() < ticks {
         let begin = cpu_us();
         let count = output.read(framer.space()).unwrap();
         let read = cpu_us();
@@ -163,32 +163,46 @@ fn paced(ticks: usize) {
         let decoded_at = cpu_us();
         decoding_us += decoded_at - read;
         if let Some(reading) = decoded {
+            tick.kernel.witness = cfg!(target_os = "linux") && reads.len() % 2 == 0;
             tick.go(reading);
+            rests[reads.len() % 2].push(cpu_us() - decoded_at);
             reads.push(std::mem::take(&mut reading_us));
             decodes.push(std::mem::take(&mut decoding_us));
-            rests.push(cpu_us() - decoded_at);
         }
     }
     let median = |times: &mut Vec<f64>| {
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
     };
-    let (read, decode, rest) = (median(&mut reads), median(&mut decodes), median(&mut rests));
+    let (read, decode) = (median(&mut reads), median(&mut decodes));
     let budget = 1.5 * decode + 30.0;
     println!(
-        "a tick at 10 Hz with {CLIENTS} clients and a full ring, medians of {ticks}, CPU time of the sampling thread:\n  \
-         read {read:.0} µs, frame + decode {decode:.0} µs, all the rest {rest:.0} µs\n  \
-         decode and rest {:.0} µs, budget 1.5 × decode + 30 µs = {budget:.0} µs: {}",
-        decode + rest,
-        if decode + rest <= budget { "met" } else { "NOT MET" },
+        "a tick every {} ms with {CLIENTS} clients and a full ring, medians of {ticks}, CPU time of the sampling thread:\n  \
+         read {read:.0} µs, frame + decode {decode:.0} µs; budget 1.5 × decode + 30 µs = {budget:.0} µs",
+        INTERVAL_NS / 1_000_000,
     );
+    let mut all_met = true;
+    for (how, rests) in
+        ["with Linux's kernel as a witness", "without, as on macOS"].into_iter().zip(&mut rests)
+    {
+        let rest = median(rests);
+        let met = decode + rest <= budget;
+        all_met &= met;
+        println!(
+            "  {how}: all the rest {rest:.0} µs; with decode {:.0} µs, with the read {:.0} µs: {}",
+            decode + rest,
+            read + decode + rest,
+            if met { "met" } else { "NOT MET" },
+        );
+    }
+    all_met
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.iter().any(|argument| argument == "--paced") {
         let ticks = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(200);
-        return paced(ticks);
+        std::process::exit(if paced(ticks) { 0 } else { 1 });
     }
     let mut criterion = Criterion::default().configure_from_args();
     benches(&mut criterion);

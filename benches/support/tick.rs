@@ -99,6 +99,8 @@ pub struct Kernel {
     host: Host,
     #[cfg(target_os = "linux")]
     activity: ActivityReader,
+    /// Whether the next ticks ask the kernel as a witness; on macOS there is none.
+    pub witness: bool,
 }
 
 impl Kernel {
@@ -108,18 +110,21 @@ impl Kernel {
             host: Host::new(),
             #[cfg(target_os = "linux")]
             activity: ActivityReader::new(),
+            witness: cfg!(target_os = "linux"),
         }
     }
 
     /// Those under `root`: the same from machine to machine.
     #[cfg(target_os = "linux")]
     pub fn with_root(root: &Path) -> Self {
-        Self { host: Host::with_root(root), activity: ActivityReader::with_root(root) }
+        Self { host: Host::with_root(root), activity: ActivityReader::with_root(root), witness: true }
     }
 
     fn read(&mut self, engine: &mut Engine, at: &Stamp, metrics: &mut Metrics) {
         #[cfg(target_os = "linux")]
-        if let Some(activity) = self.activity.read() {
+        if self.witness
+            && let Some(activity) = self.activity.read()
+        {
             engine.activity(at, activity);
         }
         #[cfg(not(target_os = "linux"))]
@@ -133,7 +138,8 @@ pub struct Tick {
     engine: Engine,
     at: Stamp,
     notices: Vec<Notice>,
-    kernel: Kernel,
+    /// What is asked of the kernel.
+    pub kernel: Kernel,
     feed: Feed,
     outlet: Outlet,
 }

@@ -17,7 +17,8 @@ use super::daemon::{PATIENCE, until};
 use super::{linux, stand_in, thread_of};
 
 const CLIENTS: usize = 10;
-const TICKS: u64 = 50;
+/// Longer than whatever is done only now and then takes to come round: 10 s.
+const TICKS: u64 = 110;
 
 /// SIGTERM ends every daemon of this process: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -103,7 +104,10 @@ fn allocates_nothing(config: &str) {
             break;
         }
         let passed = u128::from(clock::awake_ns() - begun);
-        assert!(passed < PATIENCE.as_nanos(), "sampling and heartbeat allocated in {TICKS} ticks: {tried:?}");
+        assert!(
+            passed < 3 * PATIENCE.as_nanos(),
+            "sampling and heartbeat allocated in {TICKS} ticks: {tried:?}"
+        );
     }
     println!("allocations of sampling and heartbeat in {TICKS} ticks each: {tried:?}");
 

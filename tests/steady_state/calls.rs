@@ -97,9 +97,9 @@ fn sampling_a_stream_calls_the_system_to_wait_to_read_and_to_wake_and_for_nothin
     // A document that comes in pieces takes some more. A loop that asks in vain would ask a hundred times.
     assert!((TICKS / 2..=6 * TICKS).contains(&of(&counts, "document")), "{counts:?}");
     assert!((TICKS / 2..=8 * TICKS).contains(&of(&counts, "wait")), "{counts:?}");
-    // Load, memory and, now and then, cores; switches twice, and three kinds of pressure; each by one call, or by two where
-    // a machine is large.
-    assert!((5 * TICKS..=10 * TICKS).contains(&of(&counts, "read")), "{counts:?}");
+    // Switches twice, and three kinds of pressure; memory, load and cores now and then; each by one call, or by two where a
+    // machine is large. strace may come a few ticks late.
+    assert!((4 * TICKS..=10 * TICKS).contains(&of(&counts, "read")), "{counts:?}");
     assert!(of(&counts, "wake") <= 2 * TICKS, "{counts:?}");
 }
 
@@ -120,6 +120,10 @@ fn sampling_this_machine_calls_the_system_to_wait_to_read_and_to_wake_and_for_no
     });
     assert!((TICKS / 2..=2 * TICKS).contains(&of(&counts, "wait")), "{counts:?}");
     assert!(of(&counts, "wake") <= 2 * TICKS, "{counts:?}");
-    // Each process' clock each tick, the files of a tenth of them, and a few of the whole machine's.
-    assert!(of(&counts, "read") <= TICKS * (40 + processes), "{counts:?}");
+    // The files of a tenth of the processes and a few of the whole machine's; a kernel thread is a process, too.
+    assert!(of(&counts, "read") <= TICKS * (20 + 4 * processes / 10), "{counts:?}");
+    // Each process' clock; where that takes a call, so does each look at the machine's.
+    assert!(of(&counts, "clock") <= TICKS * (20 + 2 * processes), "{counts:?}");
+    // Once a second and after a fork, and three files of each that begins: not at each tick, nor of all.
+    assert!(of(&counts, "list") <= TICKS * (20 + processes / 10), "{counts:?}");
 }

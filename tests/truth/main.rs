@@ -1,7 +1,7 @@
 //! How true it is what the daemon tells of a gap: pauses are made in several ways, the kernel says how long they were,
 //! and the daemon's durations and verdicts are held against that.
 //!
-//! `held.rs` has some of each way and runs with all other tests. The whole table, pauses of 0.3, 1, 5 and 30 s, takes a
+//! `held.rs` has those that stop or freeze, for a short time, and runs with all other tests. The whole table, pauses of 0.3, 1, 5 and 30 s, takes a
 //! quarter of an hour and a quiet machine; TRUTH_ROWS asks for the rows with certain words in their names:
 //!
 //!     cargo test --locked --test truth -- --ignored --nocapture
