@@ -186,6 +186,8 @@ def tell(run):
             print(f"  {how:<21} {figures['cpu_pct']:5.2f} % of a core, {figures['resident_mib']:5.2f} MiB resident, "
                   f"{figures['wakeups_per_s']:5.1f} wake-ups/s")
         print(f"  {'budget':<21} {run['budget_cpu_pct']:5.2f} %{'':11}{run['budget_resident_mib']:5.2f} MiB: {met}")
+        beat = run["alone"]["threads"]["heartbeat"]
+        print(f"  a wake-up for nothing (the heartbeat's) takes {beat['cpu_pct'] / beat['wakeups_per_s'] * 1e4:.0f} µs on this machine now")
         for name, thread in sorted(run["alone"]["threads"].items()):
             if thread["wakeups_per_s"] >= 0.05:
                 print(f"    {name:<16} {thread['cpu_pct']:6.3f} %  {thread['wakeups_per_s']:5.1f} wake-ups/s")

@@ -440,6 +440,9 @@ mod unprivileged {
         mode(&home.join("data"), 0o500);
         let before = pauses();
         until("two pauses more", || (pauses() >= before + 2).then_some(()));
+        let mut ids: Vec<u64> = events(home).iter().map(|event| event["id"].as_u64().unwrap()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>(), "no number is missing");
         mode(&home.join("data"), 0o700);
         drop(daemon);
     }

@@ -52,7 +52,7 @@ pub(crate) fn truths(gaps: &[Value], waits: &[Wait]) -> Vec<Truth> {
         let last = together[together.len() - 1];
         match ended.iter().position(|ended| *ended >= last.ended) {
             Some(at) => {
-                truths[at].most_ms += together.iter().map(|wait| wait.ms + BEAT_MS).sum::<f64>();
+                truths[at].most_ms += together.iter().map(|wait| wait.ms).sum::<f64>() + BEAT_MS;
                 truths[at].least_ms += sure_ms;
             }
             None => assert!(sure_ms == 0.0, "{together:?} are in no gap of {gaps:#?}"),
@@ -61,8 +61,8 @@ pub(crate) fn truths(gaps: &[Value], waits: &[Wait]) -> Vec<Truth> {
     truths
 }
 
-/// Waits with less than this between them may be one to the heartbeat.
-const GLUED: Duration = Duration::from_millis(2);
+/// Waits with less than this between them may be one to the heartbeat: it did not sleep in between.
+const GLUED: Duration = Duration::from_millis(3);
 /// The heartbeat's period, ms.
 const BEAT_MS: f64 = 20.0;
 /// `pause.min_duration`, ms: what is shorter is no gap.
