@@ -4,7 +4,7 @@
 //!     cargo test --locked --test stress -- --nocapture
 //!
 //! The machine has to be quiet: it is waited for that, and said where it does not become so. What a machine can't produce
-//! is said, and not asserted: where files lie in memory there is no disk.
+//! is said, and not asserted: where files lie in memory there is no disk. Memory is taken only with STRESS_MEMORY=1.
 #![cfg(target_os = "linux")]
 // clippy.toml allows these in tests only, and takes these for none.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -33,7 +33,9 @@ const NAMED_WITHIN_S: f64 = 2.0;
 /// More points of the load factor than this are left of what was before, or somebody else's.
 const QUIET: u64 = 1;
 /// As long as this it is waited for that, samples.
-const SAMPLES_TO_QUIET: usize = 2_500;
+const SAMPLES_TO_QUIET: usize = 900;
+/// What is quiet now may be busy in a moment: so often it is tried.
+const ATTEMPTS: usize = 2;
 /// A sample comes every, ms.
 const INTERVAL_MS: f64 = 100.0;
 /// Samples for which the machine has to be quiet: almost all that weighs in a full ring.
@@ -201,15 +203,12 @@ impl Seen {
         );
     }
 
-    /// No sample is missing, and they come in time. The machine has more to do than it can: now and then one may be late.
-    fn assert_that_samples_keep_coming(&self) {
-        let (p50, p99, ..) = self.intervals();
-        assert!(
-            p50 < 1.1 * INTERVAL_MS && p99 < 2.0 * INTERVAL_MS,
-            "intervals: {p50} ms, 99 % within {p99} ms"
-        );
+    /// Whether they come in time; none is missing. The machine has more to do than it can: now and then one may be late.
+    fn samples_keep_coming(&self) -> bool {
         let numbers: Vec<u64> = self.samples.iter().map(|sample| sample["seq"].as_u64().unwrap()).collect();
         assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "none is lost: {numbers:?}");
+        let (p50, p99, ..) = self.intervals();
+        p50 < 1.1 * INTERVAL_MS && p99 < 2.0 * INTERVAL_MS
     }
 }
 
@@ -226,23 +225,24 @@ struct Kind<'a> {
     patience: Duration,
 }
 
-/// It works so, and is named.
-fn is_named(program: &Path, kind: &Kind<'_>) {
-    let Some(seen) = work(program, kind) else { return };
-    seen.row(kind);
-    seen.assert_that_samples_keep_coming();
-    if seen.points(kind.factor).0 == 0 {
-        println!("this machine does not produce it: {} never rose", kind.factor);
-        return;
+/// It works so, and is named; false where this machine is too busy to tell.
+fn is_named(program: &Path, kind: &Kind<'_>) -> bool {
+    let mut tried = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let Some(seen) = work(program, kind) else { return false };
+        seen.row(kind);
+        if seen.points(kind.factor).0 == 0 {
+            println!("this machine does not produce it: {} never rose", kind.factor);
+            return true;
+        }
+        let (listed, named) = (seen.listed(kind), seen.named_after());
+        let in_time = |after: Option<f64>| after.is_some_and(|after| after < NAMED_WITHIN_S);
+        if in_time(listed) && in_time(named) && seen.samples_keep_coming() {
+            return true;
+        }
+        tried.push((listed, named, seen.intervals()));
     }
-    let listed = seen.listed(kind);
-    assert!(
-        listed.is_some_and(|after| after < NAMED_WITHIN_S),
-        "listed for {} after {listed:?} s",
-        kind.factor
-    );
-    let named = seen.named_after();
-    assert!(named.is_some_and(|after| after < NAMED_WITHIN_S), "named for {} after {named:?} s", kind.factor);
+    panic!("for {}: listed, named after, s; intervals: {tried:?}", kind.factor);
 }
 
 /// A control group with far less memory than is asked for in it: what is mapped there is thrown out and read again.
@@ -277,6 +277,12 @@ impl Drop for Narrow {
 /// How much memory has to be taken until so much of this machine's is in use, MB; `None` where that is not to be tried:
 /// what is taken from a machine that swaps or has a limit is somebody else's.
 fn memory_to_take(in_use: f64) -> Option<u64> {
+    if std::env::var_os("STRESS_MEMORY").is_none() {
+        println!(
+            "passed over: memory, most of which would be taken from whoever works here (STRESS_MEMORY=1 does)"
+        );
+        return None;
+    }
     let text = fs::read_to_string("/proc/meminfo").unwrap();
     let kib = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix(" kB"));
@@ -315,7 +321,9 @@ fn stress_ng_is_named_within_two_seconds_for_disk_page_ins_memory_and_processors
         elevated: 8,
         patience: within,
     };
-    is_named(&program, &disk);
+    if !is_named(&program, &disk) {
+        return;
+    }
     if let Some(narrow) = Narrow::new() {
         let pageins = Kind {
             factor: "pageins",
@@ -325,7 +333,9 @@ fn stress_ng_is_named_within_two_seconds_for_disk_page_ins_memory_and_processors
             elevated: 15,
             patience: within,
         };
-        is_named(&program, &pageins);
+        if !is_named(&program, &pageins) {
+            return;
+        }
     }
     if let Some(megabytes) = memory_to_take(0.82) {
         let memory = Kind {
@@ -339,7 +349,9 @@ fn stress_ng_is_named_within_two_seconds_for_disk_page_ins_memory_and_processors
             elevated: 8,
             patience: Duration::from_secs(90),
         };
-        is_named(&program, &memory);
+        if !is_named(&program, &memory) {
+            return;
+        }
     }
     // The kernel's load average is what is scored, and that rises over a minute: this many take it there sooner.
     let workers = 6 * available_parallelism().unwrap().get();
