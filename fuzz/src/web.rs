@@ -36,6 +36,7 @@ pub fn check(input: &[u8]) {
     // Not asked about what is no YAML: there it may panic.
     if let Ok(entries) = &entries
         && same_in_both_versions(text)
+        && !ends_in_a_block(text)
         && let Some(by_libyaml) = libyaml::read(text)
     {
         assert_eq!(without_lines(entries), without_lines(&by_libyaml), "{text:?}");
@@ -72,6 +73,11 @@ pub fn check(input: &[u8]) {
 fn same_in_both_versions(text: &str) -> bool {
     let marks = text.split('?').skip(1).all(|rest| rest.starts_with([' ', '\n', '\r']));
     marks && !text.contains(['\u{85}', '\u{2028}', '\u{2029}'])
+}
+
+/// Whether a text may end in a block scalar without a line break behind it: there libyaml-safer 0.3 panics.
+fn ends_in_a_block(text: &str) -> bool {
+    text.contains(['|', '>']) && !text.ends_with(['\n', '\r'])
 }
 
 fn nothing(value: &Node) -> bool {

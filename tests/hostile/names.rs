@@ -324,7 +324,7 @@ fn five_thousand_traps_come_through_to_the_stream_the_screen_the_metrics_and_the
     let mut stream = daemon.stream();
     let mut seen = BTreeSet::new();
     let mut intervals = Vec::new();
-    let before = (std::time::Instant::now(), cpu_s(daemon.pid()));
+    let before_s = cpu_s(daemon.pid());
     stream.find("every trap at the top", |line| {
         if is_complete(line) {
             intervals.extend(line["interval_ms"].as_f64());
@@ -334,7 +334,7 @@ fn five_thousand_traps_come_through_to_the_stream_the_screen_the_metrics_and_the
         }
         seen.len() == traps.len()
     });
-    let (wall_s, cpu_s) = (before.0.elapsed().as_secs_f64(), cpu_s(daemon.pid()) - before.1);
+    let cpu_s = cpu_s(daemon.pid()) - before_s;
     intervals.sort_by(f64::total_cmp);
     println!(
         "5,000 tasks, {size_mb} MB a document: {} samples, {:.1} ms of CPU each, median interval {:.1} ms",
@@ -342,7 +342,6 @@ fn five_thousand_traps_come_through_to_the_stream_the_screen_the_metrics_and_the
         cpu_s / intervals.len() as f64 * 1e3,
         intervals[intervals.len() / 2]
     );
-    assert!(wall_s > 0.0);
     let metrics = series(&scrape(&daemon));
     for reason in ["truncated", "oversized", "malformed", "incomplete"] {
         assert_eq!(metrics[&format!("pause_monitor_samples_rejected_total{{reason=\"{reason}\"}}")], 0.0);
@@ -548,6 +547,7 @@ fn real_processes_with_such_names_are_listed_by_the_thousand_and_samples_keep_co
         cpu_s / intervals.len() as f64 * 1e3,
         intervals[intervals.len() / 2]
     );
+    assert!(intervals[intervals.len() / 2] < 150.0, "half of the samples at least come in time");
     let metrics = series(&scrape(&daemon));
     assert_eq!(metrics["pause_monitor_output_messages_dropped_total{output=\"handover\"}"], 0.0);
     assert_plain("the log", &daemon.log());
