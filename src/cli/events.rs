@@ -59,7 +59,7 @@ enum Action {
 
 #[derive(Debug, Default, PartialEq, clap::Args)]
 struct ListArgs {
-    /// Only events of this kind; can be repeated
+    /// Only events of this kind (starved is a stall); can be repeated
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
     kind: Vec<Kind>,
     /// Only events that went on at this time or later: 2h, 3d (ago), today, 2026-11-22, "2026-11-22 10:00"
@@ -201,7 +201,10 @@ fn list(args: &ListArgs, context: &super::Context) -> anyhow::Result<ExitCode> {
             return write_json(&events, out);
         }
         if events.is_empty() {
-            return writeln!(out, "No events.");
+            let nowhere = reader
+                .is_none()
+                .then(|| format!(" No daemon has written to {} yet.", context.data_dir.display()));
+            return writeln!(out, "No events.{}", nowhere.unwrap_or_default());
         }
         write_table(&events, &TimeZone::system(), out)?;
         if more {

@@ -156,6 +156,9 @@ fn print(
     let day = &summary.day;
     let unwatched = if day.unwatched_s >= 1.0 {
         format!("{} unwatched", ago((day.unwatched_s * 1e9) as i64))
+    } else if day.watched_s < 86_400.0 - 60.0 {
+        // Before its first start nobody could have.
+        format!("watched for {} so far", ago((day.watched_s * 1e9) as i64))
     } else {
         "watched all the time".to_owned()
     };

@@ -30,7 +30,8 @@ const MOST: usize = 5;
 /// The culprits of a window of samples, oldest first: by share, then pid. Empty where no process stands out.
 /// The same window always gives the same list.
 ///
-/// Where nothing was built up over the window, but over its newest samples, those are the window.
+/// Where nothing was built up over the window, but over its newest samples, those are what is looked at. The evidence goes
+/// back over all of it.
 pub fn culprits<'a, W>(window: W) -> Vec<Culprit>
 where
     W: DoubleEndedIterator<Item = &'a Entry> + Clone,
@@ -38,9 +39,9 @@ where
     let window = window.rev();
     let newest = window.clone().take(NEWEST);
     if mean_points(window.clone()) >= LEAST_POINTS {
-        blamed(window)
+        blamed(window.clone(), window)
     } else if mean_points(newest.clone()) >= LEAST_POINTS {
-        blamed(newest)
+        blamed(newest, window)
     } else {
         Vec::new()
     }
@@ -65,11 +66,14 @@ fn mean_points<'a>(window: impl Iterator<Item = &'a Entry>) -> f64 {
     if weights > 0.0 { points / weights } else { 0.0 }
 }
 
-/// Who is to blame for the points in a window, newest first.
-fn blamed<'a>(window: impl Iterator<Item = &'a Entry> + Clone) -> Vec<Culprit> {
+/// Who is to blame for the points in a window, with the evidence of all that is known; both newest first.
+fn blamed<'a>(
+    window: impl Iterator<Item = &'a Entry>,
+    known: impl Iterator<Item = &'a Entry> + Clone,
+) -> Vec<Culprit> {
     let (mut weights, mut all_points) = (0.0, 0.0);
     let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
-    for (weight, sample) in weighted(window.clone()) {
+    for (weight, sample) in weighted(window) {
         weights += weight;
         for factor in Factor::ALL {
             let points = f64::from(sample.stress.get(factor)) * weight;
@@ -113,7 +117,7 @@ fn blamed<'a>(window: impl Iterator<Item = &'a Entry> + Clone) -> Vec<Culprit> {
                 name: Name::new(name),
                 share: share.min(1.0),
                 factors: part.map(|points| (points / weights).round() as u8),
-                evidence: evidence(name, strongest.unwrap_or(Factor::Load), window.clone()),
+                evidence: evidence(name, strongest.unwrap_or(Factor::Load), known.clone()),
             }
         })
         .collect()
@@ -281,7 +285,7 @@ mod tests {
         let soon = culprits(&begun(10, 10))[0];
         assert_eq!(soon.pid, 7, "a second of ten points");
         let scored: Vec<_> = soon.scored().collect();
-        assert_eq!(scored, [(Factor::Io, 5)], "and what for is said of the same two seconds");
+        assert_eq!(scored, [(Factor::Io, 5)], "and what for is said of those two seconds");
         assert_eq!(soon.evidence.to_string(), "disk 0 B/s → 500 B/s");
         assert_eq!(culprits(&begun(6, 18))[0].pid, 7);
     }

@@ -481,8 +481,10 @@ impl Judge {
             return Some((Verdict::Starved, true));
         }
         if case.late_seq.is_some() {
-            // A late sample of our own making is no second witness: the kernel has to be one.
-            let certain = rules.external || self.witness.rest_stood_still(case.start_ns, case.end_ns);
+            // A late sample of our own making is no second witness: the kernel has to be one. Of a recording that says
+            // nothing of it nobody knows whether this process was stopped.
+            let certain = (rules.external && !rules.recorded)
+                || self.witness.rest_stood_still(case.start_ns, case.end_ns);
             return Some((Verdict::Pause, certain));
         }
         if case.restarted || (!rules.external && case.on_time > 0) {

@@ -226,7 +226,8 @@ fn a_wrong_filter_is_wrong_usage_that_says_what_is_understood() {
 #[test]
 fn before_the_first_run_there_are_no_events_and_nothing_is_made() {
     let program = Program::new();
-    assert_eq!(program.run(&["events"]).stdout, "No events.\n");
+    let said = program.run(&["events"]).stdout;
+    assert!(said.starts_with("No events. No daemon has written to /") && said.ends_with(" yet.\n"), "{said}");
     assert_eq!(program.run(&["events", "--json"]).stdout, "[]\n");
     assert_eq!(program.run(&["events", "show", "1"]).code, 1);
     assert_eq!(program.home().read_dir().unwrap().count(), 0);
@@ -243,7 +244,8 @@ fn a_database_that_the_daemon_is_just_making_holds_no_events_yet() {
     assert!(data_dir.join("data.db").metadata().unwrap().len() > 0);
     let data_dir = data_dir.to_str().unwrap();
     let run = program.run(&["events", "--data-dir", data_dir]);
-    assert_eq!((run.stdout.as_str(), run.stderr.as_str(), run.code), ("No events.\n", "", 0));
+    let said = format!("No events. No daemon has written to {data_dir} yet.\n");
+    assert_eq!((run.stdout, run.stderr.as_str(), run.code), (said, "", 0));
     assert_eq!(program.run(&["events", "mark", "1", "--note", "x", "--data-dir", data_dir]).code, 1);
     assert_eq!(program.run(&["prune", "--data-dir", data_dir]).code, 0);
 }

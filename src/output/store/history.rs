@@ -62,6 +62,7 @@ pub struct DaySummary {
     pub stalls: u64,
     pub episodes: u64,
     pub outages: u64,
+    pub watched_s: f64,
     pub unwatched_s: f64,
 }
 
@@ -177,6 +178,7 @@ impl Reader {
             stalls: bucket.stalls,
             episodes: bucket.episodes,
             outages: bucket.outages,
+            watched_s: bucket.watched_s,
             unwatched_s: bucket.unwatched_s,
         });
         let last_pause = self.connection.query_row(

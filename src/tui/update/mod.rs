@@ -112,8 +112,11 @@ fn expire(state: &mut State) {
     }
 }
 
-/// The list is to be read again, soon.
+/// The list is to be read again, soon. Of a recording it is in the recording.
 fn reread(state: &mut State, in_ns: u64) {
+    if state.playback().is_some() {
+        return;
+    }
     let due_ns = state.now_ns + in_ns;
     state.events.due_ns = Some(state.events.due_ns.map_or(due_ns, |due| due.min(due_ns)));
 }

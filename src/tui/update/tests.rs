@@ -448,7 +448,11 @@ fn a_recording_plays_at_its_pace_stops_steps_and_ends() {
     update(&mut state, Input::Tick, now_ns + 2 * S);
     assert!((21.4..=22.0).contains(&at(&state)), "twice as fast: {}", at(&state));
     press(&mut state, ' ');
-    assert_eq!(wake_at(&state).filter(|_| state.banner.is_none()), None, "nothing moves");
+    assert!(state.banner.is_some(), "a pause has been reached");
+    let until_ns = wake_at(&state).unwrap();
+    assert!(until_ns > state.now_ns, "no sooner than it goes");
+    update(&mut state, Input::Tick, until_ns);
+    assert_eq!(wake_at(&state), None, "nothing moves, so nothing wakes");
     let before = state.cursor().unwrap();
     press(&mut state, ',');
     assert_eq!(state.cursor(), Some(before - 1));
