@@ -38,8 +38,12 @@ pub(super) fn run(
     let reader = Reader::open(&context.data_dir)?.ok_or(QueryError::NoSuchEvent(id))?;
     let event = reader.event(id)?;
     let redactor = redact.then(|| redaction::of_this_machine(context));
+    let how = if event.samples > 0 {
+        "`analyze`, `tui --replay` and `daemon --source replay:` read it."
+    } else {
+        "the event alone; no samples are on record with it."
+    };
     let export = Export { event, reader, redactor, context };
-    let how = "`analyze`, `tui --replay` and `daemon --source replay:` read it.";
     output::deliver(file, |out| export.write(out), |file| format!("Wrote {}: {how}", file.display()))?;
     Ok(Exit::Done.into())
 }
