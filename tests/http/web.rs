@@ -104,7 +104,7 @@ fn a_changed_web_configuration_counts_from_the_next_connection_and_a_bad_one_doe
         status("second");
         daemon.log().contains("web.yml:2: basic_auth_users.ann: this is no bcrypt hash").then_some(())
     });
-    assert!(daemon.log().contains("the web configuration was not taken; the old one stays in force"));
+    daemon.wait_for_log("the web configuration was not taken; the old one stays in force");
     assert_eq!(status("second"), 200, "the old one is in force");
     let text = send(&daemon, &request("GET", "/metrics", &login("ann", "second"))).text();
     assert_eq!(series(&text)["pause_monitor_config_last_reload_successful"], 0.0);
