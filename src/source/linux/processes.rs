@@ -26,6 +26,8 @@ use crate::sample::Reading;
 
 /// Processes that are watched; of more, those with the smallest pids.
 const TASKS_MAX: usize = 16_384;
+/// Generations that are gone back over where a family ended together. A pid that went to another process may make a ring.
+const FOREFATHERS: usize = 64;
 
 pub(super) struct Processes {
     listing: Listing,
@@ -180,8 +182,7 @@ impl Processes {
         self.ended.sort_unstable_by_key(|ended| ended.pid);
         for ended in &self.ended {
             let mut heir = ended.parent;
-            // A pid that went to another process may make a ring of them.
-            for _ in 0..self.ended.len() {
+            for _ in 0..FOREFATHERS {
                 let Ok(at) = self.ended.binary_search_by_key(&heir, |ended| ended.pid) else { break };
                 heir = self.ended[at].parent;
             }
