@@ -145,10 +145,15 @@ pub struct Tick {
 }
 
 impl Tick {
-    /// A tick of an engine whose ring is full of such readings; and where what it hands over comes out.
+    /// A tick of an engine whose ring is full of such readings; and where what it hands over comes out. Each place in
+    /// the queue has been used, as after half a minute: before, the system gives it memory, a page at a time.
     pub fn new(readings: &[Reading], kernel: Kernel) -> (Self, Inlet) {
         let (engine, at) = engine(readings);
-        let (outlet, inlet) = handover::channel();
+        let (mut outlet, mut inlet) = handover::channel();
+        for _ in 0..handover::QUEUE {
+            outlet.push(Handed::Sample(Sample::default()));
+            inlet.take();
+        }
         (Self { engine, at, notices: Vec::with_capacity(16), kernel, feed: feed(), outlet }, inlet)
     }
 

@@ -307,7 +307,7 @@ fn by_the_book(file: &str, before: &[u8], later: &[u8], said: &Said) {
             let some = new.split('\n').next().and_then(|line| line.strip_prefix("some "));
             let total = some.and_then(|line| number(line.split_once("total=")?.1));
             let at = usize::from(file.ends_with("memory"));
-            assert_eq!(said.activity.expect("/proc/stat is there").pressure_us[at], total.unwrap_or(0));
+            assert_eq!(said.activity.expect("/proc/stat is there").pressure_us[at], Some(total.unwrap_or(0)));
         }
         "proc/501/stat" => process(&old, &new, said),
         "proc/501/status" => {

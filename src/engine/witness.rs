@@ -1,5 +1,7 @@
 //! The kernel as a witness: did the rest of the machine go on while we stood still?
 
+use std::collections::VecDeque;
+
 use crate::sample::Activity;
 
 /// Readings kept: the baseline is the time they reach back, at 100 ms about six seconds.
@@ -16,25 +18,22 @@ const PRESSURE_PART: f64 = 0.1;
 /// The last readings of the kernel's counters.
 #[derive(Clone, Debug)]
 pub struct Witness {
-    readings: [(u64, Activity); KEPT],
-    len: usize,
+    readings: VecDeque<(u64, Activity)>,
 }
 
 impl Default for Witness {
     fn default() -> Self {
-        Self { readings: [(0, Activity::default()); KEPT], len: 0 }
+        Self { readings: VecDeque::with_capacity(KEPT) }
     }
 }
 
 impl Witness {
     /// Takes a reading made at `at_ns` of the time line.
     pub fn push(&mut self, at_ns: u64, activity: Activity) {
-        if self.len == KEPT {
-            self.readings.copy_within(1.., 0);
-            self.len -= 1;
+        if self.readings.len() == KEPT {
+            self.readings.pop_front();
         }
-        self.readings[self.len] = (at_ns, activity);
-        self.len += 1;
+        self.readings.push_back((at_ns, activity));
     }
 
     /// Whether the rest went on from `start_ns` to `end_ns`: context switches at half the rate before or
@@ -53,10 +52,9 @@ impl Witness {
 
     /// Whether context switches went on, and whether pressure was low.
     fn judge(&self, start_ns: u64, end_ns: u64) -> Option<(bool, bool)> {
-        let readings = &self.readings[..self.len];
-        let (first_at, first) = readings.first()?;
-        let (before_at, before) = readings.iter().rfind(|(at, _)| *at <= start_ns)?;
-        let (after_at, after) = readings.iter().find(|(at, _)| *at >= end_ns)?;
+        let (first_at, first) = self.readings.front()?;
+        let (before_at, before) = self.readings.iter().rfind(|(at, _)| *at <= start_ns)?;
+        let (after_at, after) = self.readings.iter().find(|(at, _)| *at >= end_ns)?;
         let baseline_ns = before_at.saturating_sub(*first_at);
         let gap_ns = end_ns.saturating_sub(start_ns);
         if baseline_ns < LEAST_BASELINE_NS || gap_ns == 0 {
@@ -73,12 +71,18 @@ impl Witness {
         let inside = switches(before, after) - rate * outside_s;
         let went_on = inside >= rate * RATE_PART * (gap_ns as f64 / 1e9);
         let limit_us = PRESSURE_PART * gap_ns as f64 / 1e3;
-        let calm = before
-            .pressure_us
-            .iter()
-            .zip(after.pressure_us)
-            .all(|(before, after)| (after.saturating_sub(*before) as f64) < limit_us);
+        let calm =
+            (0..3).all(|kind| self.pressure_us(kind, start_ns, end_ns).is_some_and(|us| (us as f64) < limit_us));
         Some((went_on, calm))
+    }
+
+    /// By how much a kind of pressure rose over the gap, µs. It is not asked at each reading: what it rose by since it
+    /// was last asked before the gap counts, too, as nobody knows when that was. `None` where it was not asked on both sides.
+    fn pressure_us(&self, kind: usize, start_ns: u64, end_ns: u64) -> Option<u64> {
+        let asked = |(at, activity): &(u64, Activity)| Some((*at, activity.pressure_us[kind]?));
+        let (_, before) = self.readings.iter().filter_map(asked).rfind(|(at, _)| *at <= start_ns)?;
+        let (_, after) = self.readings.iter().filter_map(asked).find(|(at, _)| *at >= end_ns)?;
+        Some(after.saturating_sub(before))
     }
 }
 
@@ -97,11 +101,14 @@ mod tests {
     fn witness(switches: u64, pressure_us: u64) -> Witness {
         let mut witness = Witness::default();
         for tick in 0..=20 {
-            witness.push(tick * 100 * MS, Activity { context_switches: tick * 10, pressure_us: [0; 3] });
+            witness.push(tick * 100 * MS, Activity { context_switches: tick * 10, pressure_us: [Some(0); 3] });
         }
         witness.push(
             3_050 * MS,
-            Activity { context_switches: 200 + 5 + switches, pressure_us: [0, pressure_us, 0] },
+            Activity {
+                context_switches: 200 + 5 + switches,
+                pressure_us: [Some(0), Some(pressure_us), Some(0)],
+            },
         );
         witness
     }
@@ -129,6 +136,46 @@ mod tests {
         assert!(!gap(100, 100_000));
     }
 
+    /// The same gap with pressure asked in turn before, `after` right after it and all of it a little later.
+    fn asked_in_turn(later_us: u64, after: [Option<u64>; 3]) -> bool {
+        let mut witness = Witness::default();
+        for tick in 0..=20 {
+            let mut pressure_us = [None; 3];
+            // It rises by 20 ms in each tick: what was asked two ticks before the gap lacks 40.
+            pressure_us[tick as usize % 3] = Some(tick * 20_000);
+            witness.push(tick * 100 * MS, Activity { context_switches: tick * 10, pressure_us });
+        }
+        witness.push(3_050 * MS, Activity { context_switches: 305, pressure_us: after });
+        let later = Activity { context_switches: 305, pressure_us: [Some(400_000 + later_us); 3] };
+        witness.push(3_051 * MS, later);
+        witness.rest_went_on(2_030 * MS, 3_030 * MS)
+    }
+
+    #[test]
+    fn pressure_that_is_asked_in_turn_counts_from_when_it_was_last_asked_before_the_gap() {
+        assert!(asked_in_turn(59_000, [None; 3]), "40 and 59 are less than 100");
+        assert!(!asked_in_turn(60_000, [None; 3]), "40 of it may have come in the gap");
+        // Where one kind was asked a little before the others, its own figure counts, and for no other kind.
+        assert!(asked_in_turn(0, [Some(459_000), None, None]));
+        assert!(!asked_in_turn(0, [Some(480_000), None, None]));
+        assert!(!asked_in_turn(80_000, [Some(400_000), None, None]));
+    }
+
+    #[test]
+    fn pressure_that_was_not_asked_on_both_sides_is_not_known_to_be_low() {
+        for without in 0..3 {
+            let mut not_after = witness(100, 0);
+            not_after.readings[21].1.pressure_us[without] = None;
+            assert!(!not_after.rest_went_on(2_030 * MS, 3_030 * MS));
+            let mut not_before = witness(100, 0);
+            for (_, before) in not_before.readings.iter_mut().take(21) {
+                before.pressure_us[without] = None;
+            }
+            assert!(!not_before.rest_went_on(2_030 * MS, 3_030 * MS));
+            assert!(!not_before.rest_stood_still(2_030 * MS, 3_030 * MS), "it switched");
+        }
+    }
+
     #[test]
     fn without_a_baseline_or_on_an_empty_machine_there_is_no_witness() {
         assert!(!Witness::default().rest_went_on(0, 1_000 * MS));
@@ -146,7 +193,7 @@ mod tests {
         for tick in 0..1_000 {
             witness.push(tick, Activity::default());
         }
-        assert_eq!(witness.len, KEPT);
-        assert_eq!(witness.readings[KEPT - 1].0, 999);
+        assert_eq!(witness.readings.len(), KEPT);
+        assert_eq!(witness.readings.back().map(|(at, _)| *at), Some(999));
     }
 }

@@ -242,8 +242,9 @@ impl Reject {
 pub struct Activity {
     /// Context switches of everybody but us (`/proc/stat` `ctxt`, less our own).
     pub context_switches: u64,
-    /// Time in which some task waited for cpu, memory, io (PSI `some total`), µs; 0 where the kernel has none.
-    pub pressure_us: [u64; 3],
+    /// Time in which some task waited for cpu, memory, io (PSI `some total`), µs; 0 where the kernel has none,
+    /// `None` where it was not asked this time.
+    pub pressure_us: [Option<u64>; 3],
 }
 
 /// A reading with what the engine made of it: what every output is fed with.

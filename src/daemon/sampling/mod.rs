@@ -298,7 +298,7 @@ impl Live {
             if beat.delay_ns >= LATE_NS {
                 // The witness is asked at once, before a later beat decides, and before what follows the gap blurs
                 // what was in it.
-                self.witness(sampler);
+                self.witness_of_a_gap(sampler);
             }
         }
         let dropped = self.heartbeat.dropped();
@@ -313,7 +313,7 @@ impl Live {
         if came { 0 } else { at.awake_ns.saturating_sub(due_ns) }
     }
 
-    /// Asks the kernel what went on in the machine, where it can be asked.
+    /// Asks the kernel what goes on in the machine, where it can be asked: once a tick.
     #[cfg(target_os = "linux")]
     fn witness(&mut self, sampler: &mut Sampler) {
         if let Some(activity) = self.activity.read() {
@@ -321,8 +321,19 @@ impl Live {
         }
     }
 
+    /// Asks it all that it knows.
+    #[cfg(target_os = "linux")]
+    fn witness_of_a_gap(&mut self, sampler: &mut Sampler) {
+        if let Some(activity) = self.activity.read_all() {
+            sampler.engine.activity(&clock::now(), activity);
+        }
+    }
+
     #[cfg(not(target_os = "linux"))]
     fn witness(&self, _: &Sampler) {}
+
+    #[cfg(not(target_os = "linux"))]
+    fn witness_of_a_gap(&self, _: &Sampler) {}
 
     /// Feeds the engine with a reading that came at `at`, and hands the sample over.
     fn sample(&mut self, sampler: &mut Sampler, mut reading: Reading, at: &Stamp) {

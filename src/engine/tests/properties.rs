@@ -13,7 +13,7 @@ use crate::sample::{Activity, Reading};
 enum Input {
     Beat(u64),
     Sample { elapsed: u64, overdue: Option<u64>, degraded: bool },
-    Activity(u64, u64),
+    Activity(u64, [Option<u64>; 3]),
     Continued,
     HeldUp,
     Started,
@@ -26,7 +26,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         4 => (0u64..60_000_000_000).prop_map(Input::Beat),
         4 => (1u64..20_000_000_000, prop::option::of(0u64..5_000_000_000), any::<bool>())
             .prop_map(|(elapsed, overdue, degraded)| Input::Sample { elapsed, overdue, degraded }),
-        1 => (any::<u64>(), any::<u64>()).prop_map(|(switches, pressure)| Input::Activity(switches, pressure)),
+        1 => (any::<u64>(), any::<[Option<u64>; 3]>()).prop_map(|(switches, pressure)| Input::Activity(switches, pressure)),
         1 => Just(Input::Continued),
         1 => Just(Input::HeldUp),
         1 => Just(Input::Started),
@@ -47,7 +47,7 @@ fn play(inputs: &[(Stamp, Input)]) -> (Vec<Notice>, Vec<crate::sample::Sample>) 
             }
             Input::HeldUp => engine.held_up(at),
             Input::Activity(switches, pressure) => {
-                engine.activity(at, Activity { context_switches: *switches, pressure_us: [*pressure; 3] });
+                engine.activity(at, Activity { context_switches: *switches, pressure_us: *pressure });
             }
             Input::Continued => engine.continued(at.awake_ns),
             Input::Started => engine.started(at),

@@ -1,5 +1,6 @@
 //! The kernel as a witness: whether the rest of the machine went on while we stood still.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::files::{Buffer, Kept, value_of};
@@ -13,12 +14,14 @@ use crate::sample::Activity;
 /// more than the 65 a second of the rest.) Where one of our threads follows another directly, that is too much:
 /// the figure then stands still for a moment and never steps back.
 ///
-/// Cost: four files; on two CPUs 50 µs at 10 Hz (0.05 % of a core), 11 µs in a loop. Most of it is `/proc/stat`,
+/// Cost: two files, as the three kinds of pressure are asked in turn; COST. Most of it is `/proc/stat`,
 /// which the kernel makes anew from all CPUs and interrupts, whichever part is read; there is no shorter file
 /// that has the switches. It grows with the number of CPUs.
 pub struct ActivityReader {
     stat: Kept,
     pressure: [Kept; 3],
+    /// The kind of pressure that is asked next.
+    turn: usize,
     buffer: Buffer,
     own_switches: fn() -> u64,
     switches: u64,
@@ -38,20 +41,32 @@ impl ActivityReader {
         Self {
             stat: Kept::new(root.join("proc/stat")),
             pressure: ["cpu", "memory", "io"].map(|name| Kept::new(pressure.join(name))),
+            turn: 0,
             buffer: Buffer::new(),
             own_switches,
             switches: 0,
         }
     }
 
-    /// Reads the counts; `None` where `/proc/stat` can't be read. Pressure is 0 where the kernel has none.
+    /// Reads the switches, and one kind of pressure: each in its turn. `None` where `/proc/stat` can't be read.
     pub fn read(&mut self) -> Option<Activity> {
+        self.turn = (self.turn + 1) % self.pressure.len();
+        self.read_kinds(self.turn..=self.turn)
+    }
+
+    /// Reads all of it: where something has happened that is to be judged by it.
+    pub fn read_all(&mut self) -> Option<Activity> {
+        self.read_kinds(0..=2)
+    }
+
+    fn read_kinds(&mut self, kinds: RangeInclusive<usize>) -> Option<Activity> {
         let switches = value_of(self.stat.text(&mut self.buffer)?, b"ctxt ")?;
         let ours = (self.own_switches)().saturating_mul(2);
         self.switches = self.switches.max(switches.saturating_sub(ours));
-        let mut pressure_us = [0; 3];
-        for (file, us) in self.pressure.iter_mut().zip(&mut pressure_us) {
-            *us = file.text(&mut self.buffer).and_then(some_total).unwrap_or(0);
+        let mut pressure_us = [None; 3];
+        for kind in kinds {
+            let us = self.pressure[kind].text(&mut self.buffer).and_then(some_total);
+            pressure_us[kind] = Some(us.unwrap_or(0));
         }
         Some(Activity { context_switches: self.switches, pressure_us })
     }
@@ -106,7 +121,22 @@ mod tests {
         tree.write("proc/pressure/cpu", "some avg10=0.07 avg60=0.40 avg300=1.67 total=61138921\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n");
         tree.write("proc/pressure/memory", "full avg10=0.00 avg60=0.00 avg300=0.00 total=7\n");
         tree.remove("proc/pressure/io");
-        assert_eq!(reader.read().unwrap().pressure_us, [61_138_921, 0, 0]);
+        assert_eq!(reader.read_all().unwrap().pressure_us, [Some(61_138_921), Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn each_kind_of_pressure_has_its_turn() {
+        let tree = Tree::machine();
+        let mut reader = ActivityReader::with_root(tree.path());
+        for (kind, us) in [("cpu", 1), ("memory", 2), ("io", 3)] {
+            tree.write(&format!("proc/pressure/{kind}"), &format!("some avg10=0.00 total={us}\n"));
+        }
+        let mut turns: Vec<_> = (0..3).map(|_| reader.read().unwrap().pressure_us).collect();
+        let again: Vec<_> = (0..3).map(|_| reader.read().unwrap().pressure_us).collect();
+        assert_eq!(turns, again);
+        turns.sort();
+        assert_eq!(turns, [[None, None, Some(3)], [None, Some(2), None], [Some(1), None, None]]);
+        assert_eq!(reader.read_all().unwrap().pressure_us, [Some(1), Some(2), Some(3)]);
     }
 
     #[test]
