@@ -20,7 +20,7 @@ use criterion::{BatchSize, Criterion};
 use pause_monitor::clock;
 use pause_monitor::config::Scenario;
 use pause_monitor::daemon::handover::{Handed, Inlet};
-use pause_monitor::output::socket::{Kind, Socket};
+use pause_monitor::output::socket::Socket;
 use pause_monitor::sample::Reading;
 use pause_monitor::source::powermetrics::decode::{OwnPids, decode};
 use pause_monitor::source::powermetrics::frame::Framer;
@@ -106,22 +106,23 @@ fn serve(mut inlet: Inlet, directory: &std::path::Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // SAFETY: it takes nothing and always succeeds.
-        let mut socket = Socket::bind(directory, unsafe { libc::geteuid() }, 300).unwrap();
+        let mut socket = Socket::bind(directory, unsafe { libc::geteuid() }).unwrap();
         let path = socket.path().to_owned();
         for _ in 0..CLIENTS {
             let mut client = UnixStream::connect(&path).unwrap();
             std::thread::spawn(move || while client.read(&mut [0; 16 << 10]).is_ok_and(|read| read > 0) {});
             let stream = socket.accept().await;
-            socket.clients().add(stream, b"");
+            socket.clients().add(stream, b"", Default::default);
         }
+        inlet.want(true);
         let mut line = Vec::new();
         loop {
             inlet.woken().await;
             while let Some(handed) = inlet.take() {
-                let Handed::Sample(sample) = handed else { continue };
+                let Handed::Sample { sample, .. } = handed else { continue };
                 line.clear();
                 wire::encode(&Message::Sample(Box::new((&sample).into())), &mut line);
-                socket.clients().send(Kind::Sample, &Bytes::copy_from_slice(&line));
+                socket.clients().send_sample(&Bytes::copy_from_slice(&line), 300);
             }
         }
     });

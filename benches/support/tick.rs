@@ -151,7 +151,7 @@ impl Tick {
         let (engine, at) = engine(readings);
         let (mut outlet, mut inlet) = handover::channel();
         for _ in 0..handover::QUEUE {
-            outlet.push(Handed::Sample(Sample::default()));
+            outlet.push(Handed::Sample { sample: Sample::default(), at_ns: 0 });
             inlet.take();
         }
         (Self { engine, at, notices: Vec::with_capacity(16), kernel, feed: feed(), outlet }, inlet)
@@ -169,7 +169,7 @@ impl Tick {
         kernel.read(engine, at, &mut reading.metrics);
         let sample: Sample = engine.sample(&reading, at, Some(0), notices);
         feed.totals.sample(&sample, at.awake_ns, at.awake_ns);
-        outlet.push(Handed::Sample(sample));
+        outlet.push(Handed::Sample { sample, at_ns: at.awake_ns });
         engine.poll(at, 0, notices);
         for notice in notices.drain(..) {
             feed.totals.notice(&notice);

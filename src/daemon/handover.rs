@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
 use crate::event::Notice;
-use crate::sample::{Reject, Sample, SourceInfo};
+use crate::sample::{Reject, Sample, SourceInfo, Tier};
 
 /// What fits between the two threads: 25 s at 10 Hz.
 pub const QUEUE: usize = 256;
+/// Samples that nobody waits for: the outputs are woken when so many have come, a quarter of what fits.
+const BATCH: usize = QUEUE / 4;
 /// What is not a sample waits beyond that on the sampling thread.
 const WAITING: usize = 1_000;
 
@@ -42,7 +44,12 @@ impl SourceState {
 #[expect(clippy::large_enum_variant, reason = "nearly all are samples, and boxing them would allocate")]
 pub enum Handed {
     /// A sample.
-    Sample(Sample),
+    Sample {
+        /// The sample.
+        sample: Sample,
+        /// When it came, on the clock that stops in sleep, ns.
+        at_ns: u64,
+    },
     /// What the engine reports.
     Notice(Notice),
     /// What became of the source.
@@ -65,35 +72,46 @@ pub enum Handed {
 pub struct Outlet {
     queue: rtrb::Producer<Handed>,
     waiting: VecDeque<Handed>,
-    /// Something was pushed that the outputs were not woken for.
-    pushed: bool,
-    wake: Arc<Notify>,
-    dropped: Arc<AtomicU64>,
+    /// Samples that were pushed and that the outputs were not woken for.
+    samples: usize,
+    /// Something was pushed that can't wait.
+    pressing: bool,
+    /// The last sample was degraded.
+    degraded: bool,
+    shared: Arc<Shared>,
 }
 
 /// The outputs' end.
 #[derive(Debug)]
 pub struct Inlet {
     queue: rtrb::Consumer<Handed>,
-    wake: Arc<Notify>,
+    shared: Arc<Shared>,
+}
+
+/// What both ends have.
+#[derive(Debug, Default)]
+struct Shared {
+    wake: Notify,
     dropped: Arc<AtomicU64>,
+    /// Somebody waits for each sample.
+    wanted: AtomicBool,
 }
 
 /// Both ends of a new queue.
 #[must_use]
 pub fn channel() -> (Outlet, Inlet) {
     let (producer, consumer) = rtrb::RingBuffer::new(QUEUE);
-    let wake = Arc::new(Notify::new());
-    let dropped = Arc::new(AtomicU64::new(0));
+    let shared = Arc::new(Shared::default());
     (
         Outlet {
             queue: producer,
             waiting: VecDeque::new(),
-            pushed: false,
-            wake: Arc::clone(&wake),
-            dropped: Arc::clone(&dropped),
+            samples: 0,
+            pressing: false,
+            degraded: false,
+            shared: Arc::clone(&shared),
         },
-        Inlet { queue: consumer, wake, dropped },
+        Inlet { queue: consumer, shared },
     )
 }
 
@@ -101,7 +119,14 @@ impl Outlet {
     /// Hands over without waiting. Where the queue is full a sample is dropped and counted; anything else
     /// waits for room, in its order, and is dropped and counted where a thousand others wait.
     pub fn push(&mut self, handed: Handed) {
-        self.pushed = true;
+        if let Handed::Sample { sample, .. } = &handed {
+            self.samples += 1;
+            // Of a tier something is stored, of a degraded one it may be told that the source is down.
+            self.pressing |= sample.tier > Tier::Sentinel || sample.degraded || self.degraded;
+            self.degraded = sample.degraded;
+        } else {
+            self.pressing = true;
+        }
         self.push_waiting();
         let refused = if self.waiting.is_empty() {
             match self.queue.push(handed) {
@@ -111,19 +136,23 @@ impl Outlet {
         } else {
             handed
         };
-        if matches!(refused, Handed::Sample(_)) || self.waiting.len() == WAITING {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        if matches!(refused, Handed::Sample { .. }) || self.waiting.len() == WAITING {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             self.waiting.push_back(refused);
         }
     }
 
-    /// Wakes the outputs where there is something for them: once a tick, after all of it has been pushed.
+    /// Wakes the outputs where there is something for them: once a tick, after all of it has been pushed. Calm
+    /// samples that nobody waits for are left to them until they look by themselves.
     pub fn wake(&mut self) {
-        self.pushed |= !self.waiting.is_empty();
+        self.pressing |= !self.waiting.is_empty();
         self.push_waiting();
-        if std::mem::take(&mut self.pushed) {
-            self.wake.notify_one();
+        let wanted = self.samples > 0 && self.shared.wanted.load(Ordering::Relaxed);
+        if self.pressing || wanted || self.samples >= BATCH {
+            self.pressing = false;
+            self.samples = 0;
+            self.shared.wake.notify_one();
         }
     }
 
@@ -150,21 +179,27 @@ impl Inlet {
         self.queue.pop().ok()
     }
 
-    /// Waits until something was handed over.
+    /// Waits until something was handed over that can't wait, or so much that it should not.
     pub async fn woken(&self) {
-        self.wake.notified().await;
+        self.shared.wake.notified().await;
+    }
+
+    /// Whether somebody waits for each sample: then each wakes the outputs. One that comes just as this is said may
+    /// still wait for the next.
+    pub fn want(&self, each: bool) {
+        self.shared.wanted.store(each, Ordering::Relaxed);
     }
 
     /// How much was dropped so far.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// The counter of what was dropped.
     #[must_use]
     pub fn dropped_counter(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.dropped)
+        Arc::clone(&self.shared.dropped)
     }
 }
 
@@ -173,7 +208,58 @@ mod tests {
     use super::*;
 
     fn sample(seq: u64) -> Handed {
-        Handed::Sample(Sample { seq, ..Sample::default() })
+        Handed::Sample { sample: Sample { seq, ..Sample::default() }, at_ns: 0 }
+    }
+
+    /// Whether the outputs were woken since this was last asked.
+    fn woken(inlet: &Inlet) -> bool {
+        let mut waiting = std::pin::pin!(inlet.woken());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        waiting.as_mut().poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn calm_samples_wake_nobody_until_somebody_wants_them_or_there_are_many() {
+        let (mut outlet, mut inlet) = channel();
+        for seq in 1..BATCH as u64 {
+            outlet.push(sample(seq));
+            outlet.wake();
+            assert!(!woken(&inlet), "{seq}");
+        }
+        outlet.push(sample(64));
+        outlet.wake();
+        assert!(woken(&inlet));
+        while inlet.take().is_some() {}
+        inlet.want(true);
+        outlet.wake();
+        assert!(!woken(&inlet), "there is nothing");
+        outlet.push(sample(65));
+        outlet.wake();
+        assert!(woken(&inlet));
+        inlet.want(false);
+        outlet.push(sample(66));
+        outlet.wake();
+        assert!(!woken(&inlet));
+    }
+
+    #[test]
+    fn what_something_comes_of_wakes_at_once() {
+        let (mut outlet, inlet) = channel();
+        let pushed = |outlet: &mut Outlet, sample| {
+            outlet.push(Handed::Sample { sample, at_ns: 0 });
+            outlet.wake();
+            woken(&inlet)
+        };
+        let calm = Sample::default();
+        assert!(!pushed(&mut outlet, calm));
+        assert!(pushed(&mut outlet, Sample { tier: Tier::Elevated, ..calm }));
+        assert!(!pushed(&mut outlet, calm));
+        assert!(pushed(&mut outlet, Sample { degraded: true, ..calm }));
+        assert!(pushed(&mut outlet, calm), "complete again");
+        assert!(!pushed(&mut outlet, calm));
+        outlet.push(Handed::Rejected(Reject::Malformed));
+        outlet.wake();
+        assert!(woken(&inlet));
     }
 
     #[test]
@@ -193,7 +279,7 @@ mod tests {
         while let Some(handed) = inlet.take() {
             got.push(match handed {
                 Handed::Rejected(reject) => reject.as_str().to_owned(),
-                Handed::Sample(sample) => sample.seq.to_string(),
+                Handed::Sample { sample, .. } => sample.seq.to_string(),
                 other => format!("{other:?}"),
             });
         }

@@ -14,10 +14,13 @@ use crate::event::{Gap, Notice, Verdict};
 use crate::output::alert::{Alert, Alerts, Ending, Record, Watch};
 use crate::output::forensics::{Forensics, Pause};
 use crate::output::metrics::Metrics;
-use crate::output::socket::{Kind, Socket};
+use crate::output::socket::Socket;
 use crate::output::store::{Recorder, Recovered, Store, Write};
 use crate::sample::{Reject, Sample, SourceInfo};
 use crate::wire::{self, Hello, Message, SourceLine, Thresholds};
+
+/// The outputs look so often by themselves at what was handed over.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Rejected documents are logged at most so often; those in between are counted.
 const REJECTS_EVERY: Duration = Duration::from_secs(60);
@@ -56,7 +59,7 @@ pub struct Hub {
     /// The database was opened, and what it held is known.
     recovered: bool,
     rejects: Rejects,
-    /// The sample's buffer: encoded once, then shared.
+    /// Where a line is encoded, before it is shared.
     line: Vec<u8>,
     dropped: u64,
     degraded: bool,
@@ -155,22 +158,30 @@ impl Hub {
         loop {
             tokio::select! {
                 biased;
-                woken = timeout(Duration::from_secs(1), self.inlet.woken()) => {
+                woken = timeout(LOOK, self.inlet.woken()) => {
                     while self.drain() {
                         // A replay at full speed can go on for ever: clients and signals have their turn too.
                         tokio::task::yield_now().await;
                     }
                     if woken.is_err() {
-                        // No sample for a second: what waits for its second to be full goes now.
+                        // Nothing that could not wait for a second: what waits for its second to be full goes now.
                         self.recorder.flush(&mut self.writes);
                         self.write();
                     }
                 }
                 stream = self.socket.accept() => {
+                    self.inlet.want(true);
+                    // Its ring goes up to now.
+                    self.drain();
                     let hello = self.hello();
-                    self.socket.clients().add(stream, &hello);
+                    let Self { recorder, line, .. } = self;
+                    self.socket.clients().add(stream, &hello, || {
+                        recorder.ring().map(|sample| encode(line, &of(sample))).collect()
+                    });
                 }
             }
+            let wanted = !self.socket.clients().is_empty();
+            self.inlet.want(wanted);
         }
     }
 
@@ -181,7 +192,7 @@ impl Hub {
             let Some(handed) = self.inlet.take() else { break };
             dealt += 1;
             match handed {
-                Handed::Sample(sample) => self.sample(&sample),
+                Handed::Sample { sample, at_ns } => self.sample(&sample, at_ns),
                 Handed::Notice(notice) => self.notice(&notice),
                 Handed::Source { time_ns, state, info, detail } => {
                     self.source(time_ns, state, &info, detail.as_deref());
@@ -223,7 +234,7 @@ impl Hub {
         (self.socket, self.store, self.alerts, self.forensics.map(|(forensics, _)| forensics))
     }
 
-    fn sample(&mut self, sample: &Sample) {
+    fn sample(&mut self, sample: &Sample, at_ns: u64) {
         if sample.degraded != self.degraded {
             self.degraded = sample.degraded;
             if sample.degraded {
@@ -232,9 +243,12 @@ impl Hub {
                 tracing::info!("samples are complete again");
             }
         }
-        self.send(Kind::Sample, &Message::Sample(Box::new(sample.into())));
         self.recorder.sample(sample, &mut self.writes);
-        self.watch.sample(sample, clock::awake_ns(), &mut self.telling);
+        if !self.socket.clients().is_empty() {
+            let line = encode(&mut self.line, &of(sample));
+            self.socket.clients().send_sample(&line, self.recorder.ring().len());
+        }
+        self.watch.sample(sample, at_ns, &mut self.telling);
         self.tell();
         self.write();
     }
@@ -242,7 +256,7 @@ impl Hub {
     fn notice(&mut self, notice: &Notice) {
         match notice {
             Notice::Tier(change) => {
-                self.send(Kind::Event, &Message::Tier(change.into()));
+                self.send(&Message::Tier(change.into()));
                 tracing::info!(
                     stress = change.stress,
                     event = change.episode,
@@ -251,7 +265,7 @@ impl Hub {
                     change.to.as_str()
                 );
             }
-            Notice::Gap(gap) => self.send(Kind::Event, &Message::Gap(gap.into())),
+            Notice::Gap(gap) => self.send(&Message::Gap(gap.into())),
             Notice::EpisodeOpened(_) | Notice::EpisodeChanged(_) | Notice::EpisodeClosed(_) => {}
         }
         if let Notice::Gap(gap) = notice
@@ -327,17 +341,14 @@ impl Hub {
             SourceState::Down => self.watch.source_down(now_ns, time_ns, detail, &mut self.telling),
         }
         self.tell();
-        self.send(
-            Kind::Event,
-            &Message::Source(SourceLine {
-                time: wire::rfc3339(time_ns).into(),
-                state: state.as_str().into(),
-                source: name.into(),
-                hw_model: info.hw_model.as_ref().map(|model| model.as_str().into()),
-                os_build: info.os_build.as_ref().map(|build| build.as_str().into()),
-                detail: detail.map(Into::into),
-            }),
-        );
+        self.send(&Message::Source(SourceLine {
+            time: wire::rfc3339(time_ns).into(),
+            state: state.as_str().into(),
+            source: name.into(),
+            hw_model: info.hw_model.as_ref().map(|model| model.as_str().into()),
+            os_build: info.os_build.as_ref().map(|build| build.as_str().into()),
+            detail: detail.map(Into::into),
+        }));
     }
 
     fn rejected(&mut self, reject: Reject) {
@@ -378,11 +389,12 @@ impl Hub {
         self.tell();
     }
 
-    /// Encodes a message once and sends it to all.
-    fn send(&mut self, kind: Kind, message: &Message<'_>) {
-        self.line.clear();
-        wire::encode(message, &mut self.line);
-        self.socket.clients().send(kind, &Bytes::copy_from_slice(&self.line));
+    /// Sends what is no sample to all.
+    fn send(&mut self, message: &Message<'_>) {
+        if !self.socket.clients().is_empty() {
+            let line = encode(&mut self.line, message);
+            self.socket.clients().send_event(&line);
+        }
     }
 
     fn write(&mut self) {
@@ -408,4 +420,16 @@ impl Hub {
         wire::encode(&Message::Hello(hello), &mut line);
         line
     }
+}
+
+/// The line of a sample.
+fn of(sample: &Sample) -> Message<'_> {
+    Message::Sample(Box::new(sample.into()))
+}
+
+/// A message's line: encoded once, then shared by all clients.
+fn encode(buffer: &mut Vec<u8>, message: &Message<'_>) -> Bytes {
+    buffer.clear();
+    wire::encode(message, buffer);
+    Bytes::copy_from_slice(buffer)
 }

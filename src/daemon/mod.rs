@@ -216,9 +216,8 @@ async fn serve_in(
     let exporter = Exporter::new(&config.otlp, &run.paths, &machine)?;
     let outbox = Outbox { wanted: exporter.is_some(), ..Outbox::default() };
     let listeners = web::bind(&config.http, run.allow_degraded)?;
-    let ring_length = config.ring.seconds as usize * 10;
     // SAFETY: it takes nothing and always succeeds.
-    let mut socket = Socket::bind(directory, unsafe { libc::geteuid() }, ring_length)?;
+    let mut socket = Socket::bind(directory, unsafe { libc::geteuid() })?;
     place.has(socket.file());
     let info = host::info();
     let options = Options {

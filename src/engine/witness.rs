@@ -71,8 +71,8 @@ impl Witness {
         let inside = switches(before, after) - rate * outside_s;
         let went_on = inside >= rate * RATE_PART * (gap_ns as f64 / 1e9);
         let limit_us = PRESSURE_PART * gap_ns as f64 / 1e3;
-        let calm =
-            (0..3).all(|kind| self.pressure_us(kind, start_ns, end_ns).is_some_and(|us| (us as f64) < limit_us));
+        let calm = (0..3)
+            .all(|kind| self.pressure_us(kind, start_ns, end_ns).is_some_and(|us| (us as f64) < limit_us));
         Some((went_on, calm))
     }
 
@@ -101,7 +101,8 @@ mod tests {
     fn witness(switches: u64, pressure_us: u64) -> Witness {
         let mut witness = Witness::default();
         for tick in 0..=20 {
-            witness.push(tick * 100 * MS, Activity { context_switches: tick * 10, pressure_us: [Some(0); 3] });
+            witness
+                .push(tick * 100 * MS, Activity { context_switches: tick * 10, pressure_us: [Some(0); 3] });
         }
         witness.push(
             3_050 * MS,

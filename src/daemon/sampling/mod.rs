@@ -214,8 +214,9 @@ impl Sampler {
 
     /// Hands a sample over that came at `at`.
     fn deliver(&mut self, sample: Sample, at: &Stamp) {
-        self.feed.totals.sample(&sample, at.awake_ns, clock::awake_ns());
-        self.outlet.push(Handed::Sample(sample));
+        let at_ns = clock::awake_ns();
+        self.feed.totals.sample(&sample, at.awake_ns, at_ns);
+        self.outlet.push(Handed::Sample { sample, at_ns });
     }
 
     /// The end of a tick: the outputs and the metrics have what it brought.

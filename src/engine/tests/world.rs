@@ -216,7 +216,8 @@ impl World {
     fn deliver(&mut self) {
         let at = self.now();
         if self.witness && !self.queue.is_empty() {
-            self.engine.activity(&at, Activity { context_switches: self.switches, pressure_us: [Some(0); 3] });
+            self.engine
+                .activity(&at, Activity { context_switches: self.switches, pressure_us: [Some(0); 3] });
         }
         if self.queue.len() == self.room {
             self.engine.held_up(&at);

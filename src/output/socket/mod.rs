@@ -21,9 +21,9 @@ use tokio::time::{Instant, timeout};
 
 use super::complaint::Complaint;
 
-pub use queue::{Kind, MAX_EVENTS, MAX_SAMPLES};
+pub use queue::{MAX_EVENTS, MAX_SAMPLES};
 
-use queue::Queue;
+use queue::{Kind, Queue};
 
 /// The socket's file in the data directory.
 pub const FILE_NAME: &str = "daemon.sock";
@@ -136,9 +136,8 @@ impl SocketFile {
 #[derive(Debug, Default)]
 pub struct Clients {
     connected: Vec<Arc<Client>>,
-    /// Encoded samples of the last seconds, for a hello: the lines that the clients got.
+    /// Encoded samples of the last seconds, for a hello: the lines that the clients got. Empty while there are none.
     ring: VecDeque<Bytes>,
-    ring_length: usize,
     stats: Arc<SocketStats>,
     full: Complaint,
     tasks: JoinSet<()>,
@@ -164,16 +163,15 @@ impl Socket {
     ///
     /// # Errors
     /// Where the path is too long for a socket, or it can't be made.
-    pub fn bind(directory: &Path, owner: u32, ring_length: usize) -> Result<Self, SocketError> {
+    pub fn bind(directory: &Path, owner: u32) -> Result<Self, SocketError> {
         let (file, listener) = SocketFile::make(directory)?;
         let failed = |error| SocketError::Io(file.path.clone(), error);
         let listener = UnixListener::from_std(listener).map_err(failed)?;
-        let clients = Clients { ring_length, ..Clients::default() };
         Ok(Self {
             file,
             listener,
             owner,
-            clients,
+            clients: Clients::default(),
             not_before: Cell::new(None),
             refused: Complaint::default(),
             failed: Complaint::default(),
@@ -250,9 +248,13 @@ impl Clients {
     }
 
     /// Takes a client on: it gets a hello with the ring, then every line. `hello` is the hello's line with an
-    /// empty ring.
-    pub fn add(&mut self, stream: UnixStream, hello: &[u8]) {
+    /// empty ring; `ring` makes the ring's lines, and is asked where no other client is connected, whose lines they
+    /// would be.
+    pub fn add(&mut self, stream: UnixStream, hello: &[u8], ring: impl FnOnce() -> VecDeque<Bytes>) {
         self.forget_the_gone();
+        if self.connected.is_empty() {
+            self.ring = ring();
+        }
         if self.connected.len() >= MAX_CLIENTS {
             if let Some(more) = self.full.now() {
                 tracing::warn!("{MAX_CLIENTS} clients are connected, another was turned away{more}");
@@ -266,14 +268,24 @@ impl Clients {
         self.tasks.spawn(serve(stream, greeting, client));
     }
 
-    /// Sends a line to all.
-    pub fn send(&mut self, kind: Kind, line: &Bytes) {
-        if kind == Kind::Sample {
-            if self.ring.len() >= self.ring_length {
-                self.ring.pop_front();
-            }
-            self.ring.push_back(line.clone());
+    /// Sends a sample's line to all; the last `ring` of them go into the next hello.
+    pub fn send_sample(&mut self, line: &Bytes, ring: usize) {
+        if self.connected.is_empty() {
+            return;
         }
+        self.ring.push_back(line.clone());
+        while self.ring.len() > ring {
+            self.ring.pop_front();
+        }
+        self.send(Kind::Sample, line);
+    }
+
+    /// Sends any other line to all.
+    pub fn send_event(&mut self, line: &Bytes) {
+        self.send(Kind::Event, line);
+    }
+
+    fn send(&mut self, kind: Kind, line: &Bytes) {
         let mut gone = false;
         for client in &self.connected {
             let mut queue = client.queue();
@@ -315,6 +327,9 @@ impl Clients {
         // A client whose task has ended has only this reference left.
         self.connected.retain(|client| Arc::strong_count(client) > 1 && !client.queue().is_full());
         self.stats.clients.store(self.connected.len(), Ordering::Relaxed);
+        if self.connected.is_empty() {
+            self.ring = VecDeque::new();
+        }
     }
 
     /// The hello's line, with the ring's lines put into its empty ring. They are shared with all other
@@ -420,8 +435,19 @@ mod tests {
     async fn connect(socket: &mut Socket) -> UnixStream {
         let path = socket.path().to_owned();
         let (client, accepted) = tokio::join!(UnixStream::connect(path), socket.accept());
-        socket.clients().add(accepted, HELLO);
+        socket.clients().add(accepted, HELLO, || (0..3).map(sample).collect());
         client.unwrap()
+    }
+
+    /// A client, and its hello's ring.
+    async fn hello(socket: &mut Socket) -> (BufReader<UnixStream>, Vec<u64>) {
+        let mut client = BufReader::new(connect(socket).await);
+        let mut line = String::new();
+        client.read_line(&mut line).await.unwrap();
+        let hello: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(hello["host"], "\"ring\":[");
+        let ring = hello["ring"].as_array().unwrap().iter().map(|sample| sample["seq"].as_u64().unwrap());
+        (client, ring.collect())
     }
 
     fn sample(number: usize) -> Bytes {
@@ -432,21 +458,25 @@ mod tests {
     fn a_client_gets_a_hello_with_the_ring_and_then_every_line() {
         run(async {
             let directory = tempfile::tempdir().unwrap();
-            let mut socket = Socket::bind(directory.path(), uid(), 3).unwrap();
-            for number in 0..5 {
-                socket.clients().send(Kind::Sample, &sample(number));
+            let mut socket = Socket::bind(directory.path(), uid()).unwrap();
+            let first = hello(&mut socket).await;
+            assert_eq!(first.1, [0, 1, 2], "made for the first client");
+            for number in 3..6 {
+                socket.clients().send_sample(&sample(number), 4);
             }
-            let mut client = BufReader::new(connect(&mut socket).await);
-            socket.clients().send(Kind::Sample, &sample(5));
+            let mut second = hello(&mut socket).await;
+            assert_eq!(second.1, [2, 3, 4, 5], "the lines that the first one got");
+            socket.clients().send_sample(&sample(6), 4);
             let mut line = String::new();
-            client.read_line(&mut line).await.unwrap();
-            let hello: serde_json::Value = serde_json::from_str(&line).unwrap();
-            let ring: Vec<_> = hello["ring"].as_array().unwrap().iter().map(|s| s["seq"].clone()).collect();
-            assert_eq!(ring, [2, 3, 4]);
-            assert_eq!(hello["host"], "\"ring\":[");
-            line.clear();
-            client.read_line(&mut line).await.unwrap();
-            assert_eq!(line.as_bytes(), sample(5).as_ref());
+            second.0.read_line(&mut line).await.unwrap();
+            assert_eq!(line.as_bytes(), sample(6).as_ref());
+            drop((first, second));
+            while !socket.clients().is_empty() {
+                socket.clients().send_event(&sample(7));
+                tokio::task::yield_now().await;
+            }
+            assert!(socket.clients.ring.is_empty(), "nobody is there to share them with");
+            assert_eq!(hello(&mut socket).await.1, [0, 1, 2], "made again");
         });
     }
 
@@ -454,11 +484,11 @@ mod tests {
     fn a_client_that_never_reads_holds_nobody_up_and_is_told_what_it_missed() {
         run(async {
             let directory = tempfile::tempdir().unwrap();
-            let mut socket = Socket::bind(directory.path(), uid(), 10).unwrap();
+            let mut socket = Socket::bind(directory.path(), uid()).unwrap();
             let mut sleeper = connect(&mut socket).await;
             let line = Bytes::from(vec![b'x'; 4095].into_iter().chain([b'\n']).collect::<Vec<u8>>());
             for _ in 0..2_000 {
-                socket.clients().send(Kind::Sample, &line);
+                socket.clients().send_sample(&line, 3);
                 tokio::task::yield_now().await;
             }
             let stats = socket.clients().stats();
@@ -484,12 +514,12 @@ mod tests {
     fn clients_that_vanish_are_forgotten() {
         run(async {
             let directory = tempfile::tempdir().unwrap();
-            let mut socket = Socket::bind(directory.path(), uid(), 10).unwrap();
+            let mut socket = Socket::bind(directory.path(), uid()).unwrap();
             for _ in 0..50 {
                 drop(connect(&mut socket).await);
             }
             while !socket.clients().is_empty() {
-                socket.clients().send(Kind::Sample, &sample(1));
+                socket.clients().send_sample(&sample(1), 3);
                 tokio::task::yield_now().await;
             }
             assert_eq!(socket.clients().stats().clients.load(Ordering::Relaxed), 0);
@@ -500,7 +530,7 @@ mod tests {
     fn more_clients_than_fit_are_turned_away_and_the_others_stay() {
         run(async {
             let directory = tempfile::tempdir().unwrap();
-            let mut socket = Socket::bind(directory.path(), uid(), 10).unwrap();
+            let mut socket = Socket::bind(directory.path(), uid()).unwrap();
             let mut kept = Vec::new();
             for _ in 0..MAX_CLIENTS {
                 kept.push(connect(&mut socket).await);
@@ -518,11 +548,11 @@ mod tests {
             let path = directory.path().join(FILE_NAME);
             drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
             assert!(path.exists());
-            let socket = Socket::bind(directory.path(), uid(), 10).unwrap();
+            let socket = Socket::bind(directory.path(), uid()).unwrap();
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             std::fs::rename(&path, directory.path().join("ours")).unwrap();
             assert!(!socket.file().is_there());
-            let other = Socket::bind(directory.path(), uid(), 10).unwrap();
+            let other = Socket::bind(directory.path(), uid()).unwrap();
             socket.file().remove();
             assert!(path.exists() && other.file().is_there(), "another daemon's stays");
             other.file().remove();
@@ -536,13 +566,13 @@ mod tests {
         runtime.unwrap().block_on(async {
             let (server, _client) = UnixStream::pair().unwrap();
             let mut clients = Clients::default();
-            clients.add(server, HELLO);
+            clients.add(server, HELLO, VecDeque::new);
             let line = Bytes::from(vec![b'x'; 1 << 20]);
-            clients.send(Kind::Event, &line);
+            clients.send_event(&line);
             let began = Instant::now();
             while !clients.is_empty() {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                clients.send(Kind::Sample, &sample(1));
+                clients.send_sample(&sample(1), 3);
             }
             let took = began.elapsed();
             assert!(took >= UNREAD && took < UNREAD + Duration::from_secs(2), "{took:?}");
@@ -553,7 +583,7 @@ mod tests {
     fn a_path_that_is_too_long_is_told_with_the_limit() {
         run(async {
             let directory = PathBuf::from(format!("/tmp/{}", "x".repeat(120)));
-            let error = Socket::bind(&directory, uid(), 10).unwrap_err().to_string();
+            let error = Socket::bind(&directory, uid()).unwrap_err().to_string();
             assert!(error.contains("137 bytes long") && error.contains("--data-dir"), "{error}");
         });
     }
@@ -562,7 +592,7 @@ mod tests {
     fn other_users_are_turned_away() {
         run(async {
             let directory = tempfile::tempdir().unwrap();
-            let socket = Socket::bind(directory.path(), uid() + 1, 10).unwrap();
+            let socket = Socket::bind(directory.path(), uid() + 1).unwrap();
             let connecting = UnixStream::connect(socket.path().to_owned());
             let accepted = timeout(Duration::from_millis(200), async {
                 let (client, stream) = tokio::join!(connecting, socket.accept());

@@ -152,9 +152,9 @@ impl Recorder {
         Self { ring: Ring::new(ring), random, open: None, incidents: VecDeque::new() }
     }
 
-    #[cfg(test)]
-    pub(super) fn ring(&self) -> &VecDeque<Sample> {
-        &self.ring.samples
+    /// The ring: the samples of the last seconds, oldest first.
+    pub fn ring(&self) -> impl ExactSizeIterator<Item = &Sample> {
+        self.ring.samples.iter()
     }
 
     /// The incident of an event that was fed in lately: an episode's, or a gap's.

@@ -129,7 +129,7 @@ mod tests {
         let tree = Tree::machine();
         let mut reader = ActivityReader::with_root(tree.path());
         for (kind, us) in [("cpu", 1), ("memory", 2), ("io", 3)] {
-            tree.write(&format!("proc/pressure/{kind}"), &format!("some avg10=0.00 total={us}\n"));
+            tree.write(&format!("proc/pressure/{kind}"), format!("some avg10=0.00 total={us}\n"));
         }
         let mut turns: Vec<_> = (0..3).map(|_| reader.read().unwrap().pressure_us).collect();
         let again: Vec<_> = (0..3).map(|_| reader.read().unwrap().pressure_us).collect();

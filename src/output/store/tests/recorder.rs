@@ -76,7 +76,7 @@ fn gap(id: Option<EventId>, verdict: Verdict, episode: Option<EventId>) -> Gap {
 fn the_ring_holds_the_last_30_seconds() {
     let mut recorder = recorder();
     assert_eq!(feed(&mut recorder, (1..=400).map(|seq| sample(seq, 0))), []);
-    let seqs: Vec<u64> = recorder.ring().iter().map(|sample| sample.seq).collect();
+    let seqs: Vec<u64> = recorder.ring().map(|sample| sample.seq).collect();
     assert_eq!(seqs, (101..=400).collect::<Vec<_>>());
 }
 
