@@ -1,6 +1,7 @@
 //! The daemon's socket, from the reader's side: shared by commands and the dashboard.
 
 use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,12 +25,20 @@ pub enum ClientError {
     /// The system refuses the connection.
     #[error("can't connect to {0}: {1}")]
     CantConnect(PathBuf, io::Error),
-    /// Nothing came for 10 s.
-    #[error("the daemon has sent nothing for 10 s: is it stopped or hung?")]
-    Silent,
+    /// Nothing came for 10 s, from the process with that number.
+    #[error("the daemon{} has sent nothing for 10 s: it is stopped, or hangs{}", of_process(*.0), go_on(*.0))]
+    Silent(Option<libc::pid_t>),
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(io::Error),
+}
+
+fn of_process(pid: Option<libc::pid_t>) -> String {
+    pid.map(|pid| format!(", process {pid},")).unwrap_or_default()
+}
+
+fn go_on(pid: Option<libc::pid_t>) -> String {
+    pid.map(|pid| format!("; `kill -CONT {pid}` has a stopped one go on")).unwrap_or_default()
 }
 
 /// A connection to the daemon.
@@ -79,6 +88,29 @@ impl Connection {
         self.reader.get_ref().set_read_timeout(Some(limit)).map_err(ClientError::Broken)
     }
 
+    /// Whether the next line begins to come within so long; nothing of it is read.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`].
+    pub fn answers_within(&mut self, limit: Duration) -> Result<bool, ClientError> {
+        self.wait_at_most(limit)?;
+        let answers = match self.reader.fill_buf() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                false
+            }
+            // What is wrong the read of the line tells.
+            Ok(_) | Err(_) => true,
+        };
+        self.wait_at_most(PATIENCE)?;
+        Ok(answers)
+    }
+
+    /// The daemon's process, where the system tells who listens on a socket.
+    #[must_use]
+    pub fn pid(&self) -> Option<libc::pid_t> {
+        peer(self.reader.get_ref())
+    }
+
     /// Reads the next line, its newline included, into `line`. False at the end.
     ///
     /// # Errors
@@ -90,11 +122,65 @@ impl Connection {
             // Else the daemon ended in the middle of a line.
             Ok(_) => Ok(line.ends_with(b"\n")),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Err(ClientError::Silent)
+                Err(ClientError::Silent(self.pid()))
             }
             // A reset: it ended while we had not read all.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
             Err(error) => Err(ClientError::Broken(error)),
         }
+    }
+}
+
+/// Who listens at the other end (unix(7), `SO_PEERCRED`).
+#[cfg(target_os = "linux")]
+fn peer(stream: &UnixStream) -> Option<libc::pid_t> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    option(stream, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut peer)?;
+    // 0: of another namespace.
+    (peer.pid > 0).then_some(peer.pid)
+}
+
+/// Who listens at the other end (unix(4), `LOCAL_PEERPID`).
+#[cfg(target_os = "macos")]
+fn peer(stream: &UnixStream) -> Option<libc::pid_t> {
+    let mut pid = 0;
+    option(stream, libc::SOL_LOCAL, libc::LOCAL_PEERPID, &mut pid)?;
+    (pid > 0).then_some(pid)
+}
+
+/// Has the system fill in an option of a socket.
+fn option<T: Copy>(stream: &UnixStream, level: libc::c_int, name: libc::c_int, value: &mut T) -> Option<()> {
+    let mut len = libc::socklen_t::try_from(size_of::<T>()).ok()?;
+    // SAFETY: `value` is plain data with the room that `len` says.
+    let got = unsafe {
+        libc::getsockopt(stream.as_raw_fd(), level, name, std::ptr::from_mut(value).cast(), &raw mut len)
+    };
+    (got == 0).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_says_nothing_is_named_by_its_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(directory.path().join(FILE_NAME)).unwrap();
+        let mut connection = Connection::open(directory.path()).unwrap();
+        let us = std::process::id();
+        assert_eq!(connection.pid(), Some(us.cast_signed()));
+        assert!(!connection.answers_within(Duration::from_millis(1)).unwrap());
+        connection.wait_at_most(Duration::from_millis(1)).unwrap();
+        let told = connection.line(&mut Vec::new()).unwrap_err().to_string();
+        assert!(
+            told.contains(&format!("process {us},")) && told.contains(&format!("kill -CONT {us}")),
+            "{told}"
+        );
+        let mut daemon = listener.accept().unwrap().0;
+        io::Write::write_all(&mut daemon, b"hello\n").unwrap();
+        assert!(connection.answers_within(Duration::from_secs(10)).unwrap());
+        let mut line = Vec::new();
+        assert!(connection.line(&mut line).unwrap());
+        assert_eq!(line, b"hello\n", "nothing was read of it before");
     }
 }

@@ -45,17 +45,17 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let engine = Engine::new(crate::daemon::settings(&config), 1);
     let player = Player::new(Replay::open(&args.file, Arc::default())?, clock::unix_ns(), true);
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let something = tell(player, engine, &args.file, args.json, &mut out)?;
+    let samples = tell(player, engine, &args.file, args.json, &mut out)?;
     out.flush()?;
-    if !something {
-        let told = format!("nothing in {} could be read: is it a recording?", args.file.display());
+    if samples == 0 {
+        let told = format!("there is no sample in {}: is it a recording?", args.file.display());
         return Err(Failure::new(Exit::Failed, told).into());
     }
     Ok(Exit::Done.into())
 }
 
 /// Plays a recording, which is called `file` in messages, to its end, and tells what happened in it: as a report, or as
-/// the lines of `stream` and a summary. False where there was something and none of it could be read.
+/// the lines of `stream` and a summary. Returns how many samples it has.
 ///
 /// # Errors
 /// Where it can't be read on, or `out` can't be written to.
@@ -65,7 +65,7 @@ pub fn tell(
     file: &Path,
     json: bool,
     out: &mut dyn Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<u64> {
     let mut story = Story::default();
     let mut notices = Vec::new();
     let mut progress = Progress::new();
@@ -111,7 +111,7 @@ pub fn tell(
     } else {
         story.report(out)?;
     }
-    Ok(story.samples > 0 || story.rejected == [0; 4])
+    Ok(story.samples)
 }
 
 fn line(out: &mut dyn Write, message: &Message<'_>) -> anyhow::Result<()> {

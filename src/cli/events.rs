@@ -14,7 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::tz::TimeZone;
 
 use super::{Exit, Failure, output, table, when};
-use crate::event::EventId;
+use crate::event::{EventId, Verdict};
 use crate::human;
 use crate::output::store::{self, Filter, Kind, Reader, Status, StoredEvent};
 use crate::sample::Tier;
@@ -59,9 +59,9 @@ enum Action {
 
 #[derive(Debug, Default, PartialEq, clap::Args)]
 struct ListArgs {
-    /// Only events of this kind (starved is a stall); can be repeated
+    /// Only events of this kind; can be repeated. A stall of which only this program had to suffer is starved, too
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
-    kind: Vec<Kind>,
+    kind: Vec<Asked>,
     /// Only events that went on at this time or later: 2h, 3d (ago), today, 2026-11-22, "2026-11-22 10:00"
     #[arg(long, value_name = "TIME", value_parser = when::time)]
     since: Option<i64>,
@@ -78,7 +78,7 @@ struct ListArgs {
     #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     min_duration: Option<u64>,
     /// At most so many, the newest [default: 20; with --json all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = output::count)]
     limit: Option<u32>,
     /// Print a JSON array, for programs
     #[arg(long)]
@@ -139,8 +139,22 @@ struct ReportArgs {
     redact: bool,
 }
 
-fn kinds() -> impl TypedValueParser<Value = Kind> {
-    PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|name| Kind::parse(&name).ok_or("no kind"))
+/// A kind of events, or those stalls that were judged to be starvation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asked {
+    Kind(Kind),
+    Starved,
+}
+
+fn kinds() -> impl TypedValueParser<Value = Asked> {
+    let starved = Verdict::Starved.as_str();
+    let names = Kind::ALL.map(Kind::as_str).into_iter().chain([starved]);
+    PossibleValuesParser::new(names).try_map(move |name| {
+        if name == starved {
+            return Ok(Asked::Starved);
+        }
+        Kind::parse(&name).map(Asked::Kind).ok_or("no kind")
+    })
 }
 
 fn tiers() -> impl TypedValueParser<Value = Tier> {
@@ -177,8 +191,13 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
 
 fn list(args: &ListArgs, context: &super::Context) -> anyhow::Result<ExitCode> {
     let shown = args.limit.or(if args.json { None } else { Some(NEWEST) });
+    let kinds = args.kind.iter().filter_map(|asked| match asked {
+        Asked::Kind(kind) => Some(*kind),
+        Asked::Starved => None,
+    });
     let filter = Filter {
-        kinds: args.kind.clone(),
+        kinds: kinds.collect(),
+        starved: args.kind.contains(&Asked::Starved),
         tiers: args.tier.clone(),
         statuses: args.status.clone(),
         since_ns: args.since,

@@ -34,6 +34,7 @@ use clap::{Parser, Subcommand};
 pub use crate::config::Paths as Context;
 pub use exit::{Exit, Failure};
 
+use crate::config::Origin;
 use crate::privileges;
 use crate::service::systemd::Unit;
 
@@ -164,6 +165,13 @@ fn privileges(context: Context, command: &Command) -> Result<Context, Failure> {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = privileges(Context::of_process(cli.config, cli.data_dir)?, &cli.command)?;
+    // Not all commands read it, but each tells of a name that was mistyped. `config` may be asked to make it.
+    if matches!(context.config_origin, Origin::Option(_))
+        && !matches!(cli.command, Command::Config(_))
+        && matches!(context.config_file.try_exists(), Ok(false))
+    {
+        return Err(crate::config::missing(&context).into());
+    }
     match &cli.command {
         Command::Daemon(args) => daemon::run(args, &context),
         Command::Status(args) => status::run(args, &context),

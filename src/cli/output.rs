@@ -2,11 +2,14 @@
 //! as people.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
+
+use crate::client::{ClientError, Connection};
 
 /// Has `write` write to standard output, through a buffer that is flushed at the end.
 ///
@@ -16,6 +19,35 @@ use anyhow::Context;
 pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     write(&mut out).and_then(|()| out.flush()).context("can't write to standard output")
+}
+
+/// Waits for the daemon's first line, and tells a person at a terminal after a second that this is what it waits for.
+/// False where the daemon ended.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn first_line(connection: &mut Connection, line: &mut Vec<u8>) -> Result<bool, ClientError> {
+    let terminal = io::stderr().is_terminal();
+    let told = terminal && !connection.answers_within(Duration::from_secs(1))?;
+    if told {
+        let process = connection.pid().map(|pid| format!(", process {pid}")).unwrap_or_default();
+        // Where standard error is gone there is nobody to tell.
+        let _ = write!(io::stderr(), "waiting for the daemon{process} …");
+    }
+    let read = connection.line(line);
+    if told {
+        let _ = write!(io::stderr(), "\r\x1b[K");
+    }
+    read
+}
+
+/// A number of things to print, from the command line.
+///
+/// # Errors
+/// Where it is none, or 0.
+pub fn count(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|&count| count > 0);
+    count.ok_or_else(|| format!("write a number from 1 to {}", u32::MAX))
 }
 
 /// Prints a value as indented JSON and a newline.

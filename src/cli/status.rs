@@ -56,7 +56,7 @@ struct LastPause {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut connection = Connection::open(&context.data_dir)?;
     let mut line = Vec::new();
-    connection.line(&mut line)?;
+    output::first_line(&mut connection, &mut line)?;
     let first = line.clone();
     let hello = match serde_json::from_slice(&first)
         .context("the daemon does not say hello: is it of another version?")?

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, output};
 use crate::client::Connection;
 
 /// Print what the daemon sees, as it sees it: JSON, a line each
@@ -17,8 +17,8 @@ pub struct Args {
     #[arg(long)]
     events: bool,
     /// End after so many lines, the hello included
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = output::count)]
+    count: Option<u32>,
 }
 
 /// Prints until the daemon ends, the count is reached or standard output is closed.
@@ -30,20 +30,21 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let mut line = Vec::new();
     let mut left = args.count;
-    while connection.line(&mut line)? {
+    let mut more = output::first_line(&mut connection, &mut line)?;
+    connection.wait_for_ever()?;
+    while more {
         // The kind is the line's first member.
-        if args.events && line.starts_with(br#"{"type":"sample""#) {
-            continue;
-        }
-        out.write_all(&line)?;
-        out.flush()?;
-        connection.wait_for_ever()?;
-        if let Some(left) = &mut left {
-            *left -= 1;
-            if *left == 0 {
-                return Ok(Exit::Done.into());
+        if !(args.events && line.starts_with(br#"{"type":"sample""#)) {
+            out.write_all(&line)?;
+            out.flush()?;
+            if let Some(left) = &mut left {
+                *left -= 1;
+                if *left == 0 {
+                    return Ok(Exit::Done.into());
+                }
             }
         }
+        more = connection.line(&mut line)?;
     }
     Err(Failure::new(Exit::NotRunning, "the daemon ended").into())
 }

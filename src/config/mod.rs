@@ -112,6 +112,17 @@ pub struct Loaded {
 /// What stands in a message in place of the file's name.
 const ENVIRONMENT: &str = "the environment";
 
+/// What is told of a configuration file that is named and does not exist.
+#[must_use]
+pub fn missing(paths: &Paths) -> ConfigErrors {
+    let who = match paths.config_origin {
+        Origin::Environment(name) | Origin::Option(name) => format!(", which {name} names,"),
+        Origin::Default | Origin::File { .. } => String::new(),
+    };
+    let message = format!("this file{who} does not exist: correct the name, or write it with `config init`");
+    ConfigErrors { file: paths.config_file.clone(), problems: vec![Problem { line: None, message }] }
+}
+
 /// Reads the configuration file, and puts the environment and the command line's `overrides` on top. A file that nobody named
 /// may be missing: then the defaults are in force.
 ///
@@ -122,13 +133,7 @@ pub fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, ConfigErrors
     let fail = |problems| ConfigErrors { file: file.clone(), problems };
     let text = raw::read(file).map_err(|problem| fail(vec![problem]))?;
     if text.is_none() && paths.config_origin != Origin::Default {
-        let who = match paths.config_origin {
-            Origin::Environment(name) | Origin::Option(name) => format!(", which {name} names,"),
-            Origin::Default | Origin::File { .. } => String::new(),
-        };
-        let message =
-            format!("this file{who} does not exist: correct the name, or write it with `config init`");
-        return Err(fail(vec![Problem { line: None, message }]));
+        return Err(missing(paths));
     }
     let mut loaded = parse(text.as_deref().unwrap_or_default(), paths.root).map_err(fail)?;
     loaded.file_exists = text.is_some();

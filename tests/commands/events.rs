@@ -210,7 +210,7 @@ fn a_wrong_filter_is_wrong_usage_that_says_what_is_understood() {
         (&["events", "--kind", "nap"], "'nap'"),
         (&["events", "--tier", "hot"], "[possible values: sentinel, elevated, critical]"),
         (&["events", "--status", "maybe"], "[possible values: unreviewed, reviewed, pinned, dismissed]"),
-        (&["events", "--limit", "0"], "0 is not in 1.."),
+        (&["events", "--limit", "0"], "write a number from 1 to 4294967295"),
         (&["events", "show", "x"], "'x'"),
         (&["events", "--json", "show", "1"], "stands behind that word: pause-monitor events show 7 --json"),
         (&["events", "--limit", "3", "list"], "stands behind that word"),

@@ -197,11 +197,17 @@ fn a_cut_off_document_is_counted_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_file_of_which_nothing_can_be_read_is_told_and_fails() {
+fn a_file_without_a_sample_is_told_and_fails() {
     let program = Program::new();
+    std::fs::write(program.home().join("empty"), "").unwrap();
+    let run = program.run(&["analyze", "empty"]);
+    assert_eq!(
+        (run.code, run.stderr.as_str()),
+        (1, "pause-monitor: there is no sample in empty: is it a recording?\n")
+    );
     std::fs::write(program.home().join("noise"), "{\"type\":\"sample\"}\n{{{{\n").unwrap();
     let run = program.run(&["analyze", "noise"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
-    assert_eq!(run.stderr, "pause-monitor: nothing in noise could be read: is it a recording?\n");
+    assert_eq!(run.stderr, "pause-monitor: there is no sample in noise: is it a recording?\n");
     assert!(run.stdout.starts_with("0 samples of an unnamed machine"), "{}", run.stdout);
 }

@@ -97,9 +97,9 @@ fn json_is_an_array_with_an_event_a_line() {
 
 #[test]
 fn filters_are_read_and_can_be_repeated() {
-    let args =
-        parse("--kind pause,stall --kind outage --tier critical --status pinned --min-duration 2s").unwrap();
-    assert_eq!(args.list.kind, [Kind::Pause, Kind::Stall, Kind::Outage]);
+    let args = parse("--kind pause,starved --kind outage --tier critical --status pinned --min-duration 2s")
+        .unwrap();
+    assert_eq!(args.list.kind, [Asked::Kind(Kind::Pause), Asked::Starved, Asked::Kind(Kind::Outage)]);
     assert_eq!((args.list.tier, args.list.status), (vec![Tier::Critical], vec![Status::Pinned]));
     assert_eq!(args.list.min_duration, Some(2_000_000_000));
 }
@@ -111,6 +111,7 @@ fn wrong_usage_is_told_with_exit_code_2() {
         "--kind freeze",
         "--min-duration 2",
         "--limit 0",
+        "--limit 99999999999",
         "show",
         "show seven",
         "mark 7",

@@ -175,6 +175,8 @@ pub enum Order {
 pub struct Filter {
     /// Of these kinds.
     pub kinds: Vec<Kind>,
+    /// Those that were judged to be starvation, beside the kinds.
+    pub starved: bool,
     /// Whose highest tier was one of these.
     pub tiers: Vec<Tier>,
     /// With one of these statuses.
@@ -261,13 +263,18 @@ impl Reader {
     pub fn events(&self, filter: &Filter) -> Result<Vec<StoredEvent>, QueryError> {
         let mut conditions = vec!["1".to_owned()];
         let mut parameters: Vec<rusqlite::types::Value> = Vec::new();
+        let mut of: Vec<String> =
+            filter.kinds.iter().map(|kind| format!("kind = '{}'", kind.as_str())).collect();
+        of.extend(filter.starved.then(|| format!("verdict = '{}'", Verdict::Starved.as_str())));
+        if !of.is_empty() {
+            conditions.push(format!("({})", of.join(" OR ")));
+        }
         let mut one_of = |name: &str, names: Vec<&'static str>| {
             if !names.is_empty() {
                 // Our own names, not a user's text.
                 conditions.push(format!("{name} IN ('{}')", names.join("','")));
             }
         };
-        one_of("kind", filter.kinds.iter().map(|kind| kind.as_str()).collect());
         one_of("peak_tier", filter.tiers.iter().map(|tier| tier.as_str()).collect());
         one_of("status", filter.statuses.iter().map(|status| status.as_str()).collect());
         if let Some(since) = filter.since_ns {

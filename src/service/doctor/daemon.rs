@@ -33,8 +33,6 @@ pub(super) fn look(doctor: &Doctor<'_>, progress: &mut dyn FnMut(&str)) -> Seen 
             };
             let finding = if doctor.is_left_to_the_system() {
                 Finding::unknown(CHECK, "none of yours runs: that is the system's service's")
-            } else if doctor.paths.root {
-                Finding::failed(CHECK, found, "sudo pause-monitor install")
             } else {
                 let fix = "pause-monitor install, or `pause-monitor daemon` in a terminal";
                 Finding::failed(CHECK, found, fix)
@@ -108,7 +106,7 @@ fn listen(connection: &mut Connection) -> Result<(Said, Heard), String> {
                 }
             }
             Ok(false) => return Err("it ended just now".to_owned()),
-            Err(ClientError::Silent) => break,
+            Err(ClientError::Silent(_)) => break,
             Err(error) => return Err(error.to_string()),
         }
     }

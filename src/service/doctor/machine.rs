@@ -23,9 +23,8 @@ const ROOM: u64 = 1 << 30;
 /// The system's version.
 pub(super) fn system() -> Finding {
     let info = host::info();
-    let name = if cfg!(target_os = "macos") { "macOS" } else { "Linux" };
-    let mut parts =
-        vec![format!("{name} {}", host::os_version().unwrap_or_else(|| "of unknown version".to_owned()))];
+    let version = host::os_version().unwrap_or_else(|| "of unknown version".to_owned());
+    let mut parts = vec![format!("{} {version}", host::os_name())];
     parts.extend(info.os_build.map(|build| build.printable()));
     parts.extend(info.hw_model.map(|model| model.printable()));
     parts.push(std::env::consts::ARCH.to_owned());

@@ -117,16 +117,27 @@ pub fn boot_id() -> Option<String> {
 /// The distribution's version (os-release(5)), as "12"; the kernel's release where it has none.
 #[must_use]
 pub fn os_version() -> Option<String> {
-    let release =
-        ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
-    release.as_deref().and_then(version_id).or_else(|| {
+    of_the_distribution("VERSION_ID=").or_else(|| {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
         Some(release.trim().to_owned()).filter(|release| !release.is_empty())
     })
 }
 
-fn version_id(os_release: &str) -> Option<String> {
-    let value = os_release.lines().find_map(|line| line.strip_prefix("VERSION_ID="))?;
+/// The distribution's name (os-release(5)), as "Debian GNU/Linux"; "Linux" where it has none.
+#[must_use]
+pub fn os_name() -> String {
+    of_the_distribution("NAME=").unwrap_or_else(|| "Linux".to_owned())
+}
+
+fn of_the_distribution(key: &str) -> Option<String> {
+    let release =
+        ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
+    value_in(&release?, key)
+}
+
+/// A value of an os-release file, without its quotes.
+fn value_in(os_release: &str, key: &str) -> Option<String> {
+    let value = os_release.lines().find_map(|line| line.strip_prefix(key))?;
     let value = value.trim().trim_matches(['"', '\'']);
     (!value.is_empty()).then(|| value.to_owned())
 }
@@ -236,6 +247,15 @@ mod tests {
         let mut metrics = Metrics::default();
         host.read(&slept, &mut metrics);
         assert_eq!(values(metrics), (Some(0.25), Some(7), Some(75.0)));
+    }
+
+    #[test]
+    fn a_distribution_is_known_by_its_name_and_its_version() {
+        let text = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID='12'\nID=\n";
+        assert_eq!(value_in(text, "NAME=").as_deref(), Some("Debian GNU/Linux"));
+        assert_eq!(value_in(text, "VERSION_ID=").as_deref(), Some("12"));
+        assert_eq!((value_in(text, "ID="), value_in("", "NAME=")), (None, None));
+        assert!(!os_name().is_empty());
     }
 
     #[test]

@@ -58,6 +58,12 @@ pub fn os_version() -> Option<String> {
     text(c"kern.osproductversion")
 }
 
+/// The system's name.
+#[must_use]
+pub fn os_name() -> String {
+    "macOS".to_owned()
+}
+
 /// The memory that a process holds, bytes; `None` where there is no such process, or it is another user's.
 #[must_use]
 pub fn resident_bytes(pid: libc::pid_t) -> Option<u64> {

@@ -208,6 +208,9 @@ fn the_filter_asks_for_kind_tier_status_time_and_length() {
     let all = Filter::default();
     assert_eq!(ids(all.clone()), [3, 2, 1], "newest first");
     assert_eq!(ids(Filter { kinds: vec![Kind::Pause, Kind::Stall], ..all.clone() }), [2, 1]);
+    assert_eq!(ids(Filter { starved: true, ..all.clone() }), [2]);
+    assert_eq!(ids(Filter { starved: true, kinds: vec![Kind::Episode], ..all.clone() }), [3, 2]);
+    assert_eq!(ids(Filter { starved: true, limit: Some(5), until_ns: Some(T0), ..all.clone() }), [0; 0]);
     assert_eq!(ids(Filter { tiers: vec![Tier::Critical], ..all.clone() }), [1]);
     assert_eq!(ids(Filter { statuses: vec![Status::Dismissed], ..all.clone() }), [2]);
     assert_eq!(ids(Filter { limit: Some(1), ..all.clone() }), [3]);

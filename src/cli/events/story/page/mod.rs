@@ -226,7 +226,7 @@ fn culprits(story: &Story) -> Markup {
             } @else {
                 p.dim { "Shares of the points of what is shown above, the latest weighing most." }
                 div.wide { table {
-                    thead { tr { th { "Process" } th { "Share" } th { "Points" } th { "Evidence" } } }
+                    thead { tr { th { "Process" } th { "Share" } th { "Points on average" } th { "Evidence" } } }
                     tbody {
                         @for culprit in &row.culprits {
                             tr {
@@ -376,7 +376,7 @@ fn footer(story: &Story, made: &Made) -> Markup {
                 "Made " (human::local(made.at_ns, "%Y-%m-%d %H:%M:%S %:z", &made.zone))
                 " by pause-monitor " (env!("CARGO_PKG_VERSION"))
                 @if !made.host.is_empty() { " on " (Outside(&made.host)) }
-                @if let Some(os) = &made.os { " (" (std::env::consts::OS) " " (Outside(os)) ")" }
+                @if let Some(os) = &made.os { " (" (Outside(os)) ")" }
                 ", from its own record. Names of processes are in it; their arguments never are."
             }
             p { "The samples themselves: " code { "pause-monitor events export " (id) " -o event-" (id) ".jsonl" } }
