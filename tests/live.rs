@@ -55,6 +55,17 @@ fn stored(daemon: &Daemon, gap: &Value) -> Value {
     event
 }
 
+/// A recording that was begun after the gap tells it as it was told then.
+fn recorded(daemon: &Daemon, gap: &Value) {
+    let recording = daemon.data_dir().with_extension("recording");
+    fs::write(&recording, daemon.run("stream", &["--count", "1"]).stdout).unwrap();
+    let told = daemon.run("analyze", &["--json", recording.to_str().unwrap()]).stdout;
+    let gaps: Vec<Value> =
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line| is(line, "gap")).collect();
+    let again = gaps.last().unwrap_or_else(|| panic!("no gap in what was recorded after {gap}"));
+    assert_eq!((&again["verdict"], &again["certain"]), (&gap["verdict"], &gap["certain"]));
+}
+
 /// Whether every thread of a process is stopped.
 fn is_stopped(pid: i32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
@@ -80,6 +91,7 @@ fn a_daemon_that_somebody_stopped_was_starved_for_as_long_as_that_took() {
         assert_eq!((&gap["verdict"], &gap["certain"]), (&"starved".into(), &true.into()));
         let event = stored(&daemon, &gap);
         assert_eq!(event["kind"], "stall");
+        recorded(&daemon, &gap);
         best_ms = error_ms.abs().min(best_ms);
         if best_ms <= TOLERANCE_MS {
             return;
@@ -109,6 +121,7 @@ fn a_daemon_that_was_frozen_was_starved_or_nobody_knows_for_as_long_as_that_took
         let judged = (gap["verdict"].as_str().unwrap(), gap["certain"].as_bool().unwrap());
         assert!([("starved", true), ("pause", false)].contains(&judged), "{gap}");
         stored(&daemon, &gap);
+        recorded(&daemon, &gap);
         best_ms = error_ms.abs().min(best_ms);
         if best_ms <= TOLERANCE_MS {
             return;

@@ -129,10 +129,22 @@ fn a_hello_with_ring_and_thresholds_comes_first() {
     let line = Client::connect(&daemon).line();
     assert_eq!(
         keys(&line),
-        ["type", "protocol", "version", "source", "host", "interval_ms", "cores", "thresholds", "ring"]
+        [
+            "type",
+            "protocol",
+            "version",
+            "source",
+            "host",
+            "interval_ms",
+            "cores",
+            "thresholds",
+            "gaps",
+            "ring"
+        ]
     );
     let hello: Value = serde_json::from_str(&line).unwrap();
     assert!(is(&hello, "hello"));
+    assert_eq!(hello["gaps"], serde_json::json!([]));
     assert_eq!((&hello["protocol"], &hello["source"]), (&1.into(), &"simulate".into()));
     assert_eq!(hello["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(hello["thresholds"], serde_json::json!({"elevated": 20, "critical": 60}));
@@ -247,6 +259,10 @@ fn tier_changes_and_gaps_are_told_with_their_events() {
     let gap: Value = serde_json::from_str(&gap).unwrap();
     assert_eq!((&gap["verdict"], &gap["certain"]), (&"pause".into(), &true.into()));
     assert_eq!(gap["culprits"][0]["name"], "fileproviderd");
+    let mut later: Value = serde_json::from_str(&Client::connect(&daemon).line()).unwrap();
+    let mut again = later["gaps"].as_array_mut().unwrap().remove(0);
+    again["type"] = "gap".into();
+    assert_eq!(again, gap, "who connects after it has it, too");
     let stored = daemon.wait_for_event("the pause", |event| event["kind"] == "pause");
     assert_eq!(stored["id"], gap["event"]);
     let [stored_ms, told_ms] =

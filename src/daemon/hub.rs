@@ -1,6 +1,7 @@
 //! The outputs' side: takes what the sampling thread hands over and gives each output its part. One thread, one
 //! runtime; nothing here waits for a disk or a client.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,6 +22,9 @@ use crate::wire::{self, Hello, Message, SourceLine, Thresholds};
 
 /// The outputs look so often by themselves at what was handed over.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Gaps that are kept for hellos: more than a ring of half a minute holds.
+const GAPS: usize = 64;
 
 /// Rejected documents are logged at most so often; those in between are counted.
 const REJECTS_EVERY: Duration = Duration::from_secs(60);
@@ -47,6 +51,8 @@ pub struct Hub {
     pub(super) store: Store,
     identity: Identity,
     recorder: Recorder,
+    /// The last gaps, for hellos.
+    gaps: VecDeque<Gap>,
     writes: Vec<Write>,
     watch: Watch,
     alerts: Alerts,
@@ -107,6 +113,7 @@ impl Hub {
             store,
             identity,
             recorder,
+            gaps: VecDeque::new(),
             watch,
             alerts,
             telling: Vec::new(),
@@ -265,7 +272,13 @@ impl Hub {
                     change.to.as_str()
                 );
             }
-            Notice::Gap(gap) => self.send(&Message::Gap(gap.into())),
+            Notice::Gap(gap) => {
+                self.send(&Message::Gap(gap.into()));
+                if self.gaps.len() == GAPS {
+                    self.gaps.pop_front();
+                }
+                self.gaps.push_back(gap.clone());
+            }
             Notice::EpisodeOpened(_) | Notice::EpisodeChanged(_) | Notice::EpisodeClosed(_) => {}
         }
         if let Notice::Gap(gap) = notice
@@ -407,6 +420,8 @@ impl Hub {
     fn hello(&self) -> Vec<u8> {
         let Identity { source, host, interval_ms, cores, thresholds } = &self.identity;
         let mut line = Vec::new();
+        let since_ns = self.recorder.ring().next().map_or(i64::MAX, begin_ns);
+        let gaps = self.gaps.iter().filter(|gap| gap.ended_ns >= since_ns);
         let hello = Hello {
             protocol: wire::PROTOCOL,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -415,11 +430,17 @@ impl Hub {
             interval_ms: *interval_ms,
             cores: *cores,
             thresholds: *thresholds,
+            gaps: gaps.map(Into::into).collect(),
             ring: Vec::new(),
         };
         wire::encode(&Message::Hello(hello), &mut line);
         line
     }
+}
+
+/// When the time began that a sample is of, Unix ns.
+fn begin_ns(sample: &Sample) -> i64 {
+    sample.time_ns.saturating_sub_unsigned(sample.interval_ns.unwrap_or(sample.elapsed_ns))
 }
 
 /// The line of a sample.

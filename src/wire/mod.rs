@@ -56,6 +56,9 @@ pub struct Hello<'a> {
     pub cores: u32,
     /// Where the tiers begin.
     pub thresholds: Thresholds,
+    /// The gaps among those samples, as their `gap` lines told them, oldest first.
+    #[serde(borrow)]
+    pub gaps: Vec<GapLine<'a>>,
     /// The samples of the last seconds, oldest first.
     #[serde(borrow)]
     pub ring: Vec<SampleLine<'a>>,

@@ -1,12 +1,13 @@
 //! A recording as JSON lines: what `pause-monitor stream` prints, and `ring.jsonl`.
 //!
 //! Read are `sample` and `source` lines, and the samples in a `hello`: they are the half minute before the
-//! recording began, so that what led up to it is in it. A `gap` line says what was made of a gap when it happened: the
+//! recording began, so that what led up to it is in it. A `gap` line, or one in a `hello`, says what was made of a gap when it happened: the
 //! samples lack what decided it. Other types, known or not, are passed over.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use memchr::memchr;
@@ -30,6 +31,9 @@ const HELLO: &[u8] = br#"{"type":"hello""#;
 /// Samples of a `hello` that are kept, the newest: ten minutes at 10 Hz.
 const RING_MAX: usize = 6_000;
 
+/// Gaps of a `hello` that are kept, the newest.
+const GAPS_MAX: usize = 64;
+
 /// Room for one read, bytes.
 const READ_SIZE: usize = 64 << 10;
 
@@ -39,7 +43,9 @@ const READ_SIZE: usize = 64 << 10;
 enum Line<'a> {
     Hello {
         #[serde(default, borrow)]
-        ring: Ring<'a>,
+        gaps: Newest<Gap<'a>, GAPS_MAX>,
+        #[serde(default, borrow)]
+        ring: Newest<Recorded<'a>, RING_MAX>,
     },
     #[serde(borrow)]
     Sample(Box<Recorded<'a>>),
@@ -99,34 +105,39 @@ impl Gap<'_> {
     }
 }
 
-/// The newest samples of a `hello`.
-#[derive(Default)]
-struct Ring<'a>(VecDeque<Recorded<'a>>);
+/// The newest of an array in a `hello`.
+struct Newest<T, const MOST: usize>(VecDeque<T>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Ring<'a> {
+impl<T, const MOST: usize> Default for Newest<T, MOST> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Newest<T, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Samples;
+        struct Elements<T, const MOST: usize>(PhantomData<T>);
 
-        impl<'de> Visitor<'de> for Samples {
-            type Value = Ring<'de>;
+        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Elements<T, MOST> {
+            type Value = Newest<T, MOST>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of samples")
+                f.write_str("an array")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut samples: A) -> Result<Ring<'de>, A::Error> {
-                let mut ring = Ring::default();
-                while let Some(sample) = samples.next_element()? {
-                    if ring.0.len() == RING_MAX {
-                        ring.0.pop_front();
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+                let mut newest = Newest::default();
+                while let Some(element) = elements.next_element()? {
+                    if newest.0.len() == MOST {
+                        newest.0.pop_front();
                     }
-                    ring.0.push_back(sample);
+                    newest.0.push_back(element);
                 }
-                Ok(ring)
+                Ok(newest)
             }
         }
 
-        deserializer.deserialize_seq(Samples)
+        deserializer.deserialize_seq(Elements(PhantomData))
     }
 }
 
@@ -203,7 +214,7 @@ impl Lines {
 
     fn take(&mut self, line: Line<'_>) {
         match line {
-            Line::Hello { ring } => self.hello(ring),
+            Line::Hello { gaps, ring } => self.hello(gaps.0, ring.0),
             Line::Sample(sample) => self.sample(*sample),
             Line::Source(source) => self.source(&source),
             Line::Gap(gap) => self.items.extend(gap.told().map(Item::Told)),
@@ -213,7 +224,7 @@ impl Lines {
 
     /// A connection begins. Where it is not the first, its ring overlaps with what was read before, or there
     /// is a hole between them.
-    fn hello(&mut self, ring: Ring<'_>) {
+    fn hello(&mut self, gaps: VecDeque<Gap<'_>>, ring: VecDeque<Recorded<'_>>) {
         let before = self.last;
         let known = |sample: &Recorded<'_>| {
             before.is_some_and(|last| {
@@ -221,11 +232,16 @@ impl Lines {
                     && wire::parse_rfc3339(&sample.time).is_some_and(|time_ns| Some(time_ns) <= last.time_ns)
             })
         };
-        let goes_on = ring.0.front().is_some_and(known);
+        let goes_on = ring.front().is_some_and(known);
         if before.is_some() && !goes_on {
             self.items.push_back(Item::Restarted);
         }
-        for sample in ring.0 {
+        // In front of the samples that they are among, those apart that were told of before.
+        let before_ns = before.filter(|_| goes_on).and_then(|last| last.time_ns);
+        let told =
+            gaps.iter().filter_map(Gap::told).filter(|told| before_ns.is_none_or(|ns| told.ended_ns > ns));
+        self.items.extend(told.map(Item::Told));
+        for sample in ring {
             if !known(&sample) {
                 self.sample(sample);
             }

@@ -241,6 +241,32 @@ fn a_second_hello_repeats_no_sample_and_a_hole_before_it_is_a_restart() {
 }
 
 #[test]
+fn the_gaps_of_a_hello_come_before_its_samples_and_not_again_with_the_next() {
+    let sample =
+        |seq: u64| format!("{{\"seq\":{seq},\"elapsed_ms\":{seq},\"time\":\"2026-11-22T09:10:{seq}Z\"}}");
+    let gap = |verdict: &str, ended: u64| {
+        format!(
+            "{{\"time\":\"2026-11-22T09:10:{ended}Z\",\"verdict\":\"{verdict}\",\"certain\":true,\
+             \"duration_ms\":900,\"event\":7,\"culprits\":[]}}"
+        )
+    };
+    let hello = |gaps: &[String], ring: &[String]| {
+        format!("{{\"type\":\"hello\",\"gaps\":[{}],\"ring\":[{}]}}\n", gaps.join(","), ring.join(","))
+    };
+    let lines = [
+        hello(&[gap("starved", 11), "{}".to_owned()], &[sample(11), sample(12)]),
+        hello(&[gap("starved", 11), gap("sleep", 13)], &[sample(12), sample(13)]),
+        hello(&[gap("pause", 20)], &[sample(21)]),
+    ];
+    assert_eq!(
+        told(&items(lines.concat())),
+        ["starved told", "11", "12", "sleep told", "13", "restarted", "pause told", "21"]
+    );
+    let many = vec![gap("pause", 11); 200];
+    assert_eq!(items(hello(&many, &[])).len(), 64);
+}
+
+#[test]
 fn a_hello_of_the_next_run_begins_anew_though_its_numbers_are_smaller() {
     let lines = "{\"type\":\"sample\",\"seq\":900,\"elapsed_ms\":100,\"time\":\"2026-11-22T09:10:10Z\"}\n\
                  {\"type\":\"hello\",\"ring\":[{\"seq\":1,\"elapsed_ms\":101,\"time\":\"2026-11-22T09:10:20Z\"}]}\n";

@@ -66,7 +66,7 @@ fn read(mut connection: Connection, sink: Sink<'_>) -> Result<Ended, ClientError
 
 fn understand(message: Message<'_>) -> Option<Fed> {
     match message {
-        Message::Hello(hello) => Some(greeting(&hello)),
+        Message::Hello(hello) => Some(greeting(hello)),
         Message::Sample(line) => line.to_sample().map(Box::new).map(Fed::Sample),
         Message::Tier(_) => Some(Fed::Tier),
         Message::Gap(line) => gap(line).map(Fed::Gap),
@@ -76,14 +76,15 @@ fn understand(message: Message<'_>) -> Option<Fed> {
     }
 }
 
-fn greeting(hello: &Hello<'_>) -> Fed {
+fn greeting(hello: Hello<'_>) -> Fed {
     let peer = Peer {
         source: hello.source.to_string(),
         host: hello.host.to_string(),
         version: hello.version.to_string(),
         thresholds: hello.thresholds,
     };
-    Fed::Hello(peer, hello.ring.iter().filter_map(SampleLine::to_sample).collect())
+    let samples = hello.ring.iter().filter_map(SampleLine::to_sample).collect();
+    Fed::Hello(peer, samples, hello.gaps.into_iter().filter_map(gap).collect())
 }
 
 fn gap(line: GapLine<'_>) -> Option<Gap> {

@@ -16,8 +16,8 @@ use super::state::{Gap, Peer, Source};
 /// Something a feed hands over.
 #[derive(Clone, Debug)]
 pub enum Fed {
-    /// A daemon speaks: who, and the samples of the last seconds, oldest first.
-    Hello(Peer, Vec<Sample>),
+    /// A daemon speaks: who, the samples of the last seconds and the gaps among them, oldest first.
+    Hello(Peer, Vec<Sample>, Vec<Gap>),
     /// A sample came.
     Sample(Box<Sample>),
     /// The tier changed: an episode's row has been written, or will be at once.

@@ -16,11 +16,17 @@ const LISTED: usize = 10_000;
 
 pub(super) fn fed(state: &mut State, fed: Fed) {
     match fed {
-        Fed::Hello(peer, ring) => {
+        Fed::Hello(peer, ring, gaps) => {
             state.peer = Some(peer);
             state.feed = Feed::Live(Link::Up);
             state.arrivals.clear();
             greet(state, &ring);
+            for gap in gaps {
+                // One that was told of before the connection broke is there.
+                if !state.marks.iter().any(|mark| mark.gap == gap) {
+                    mark(state, gap);
+                }
+            }
             reread(state, 0);
         }
         Fed::Sample(sample) => {

@@ -82,7 +82,7 @@ fn hello() -> Fed {
         version: "0.1.0".to_owned(),
         thresholds,
     };
-    Fed::Hello(peer, Vec::new())
+    Fed::Hello(peer, Vec::new(), Vec::new())
 }
 
 /// Connected, with so many samples.
@@ -348,7 +348,7 @@ fn a_pause_shows_a_banner_for_a_while_and_esc_takes_it_away() {
 }
 
 #[test]
-fn after_a_reconnection_the_samples_known_already_are_not_taken_twice() {
+fn after_a_reconnection_the_samples_and_gaps_known_already_are_not_taken_twice() {
     let mut state = live();
     let newest = *state.history.newest().unwrap();
     let ring: Vec<Sample> = state.history.window(79, 3 * S).map(|kept| *kept.sample()).collect();
@@ -356,9 +356,14 @@ fn after_a_reconnection_the_samples_known_already_are_not_taken_twice() {
     let mut again = ring.clone();
     again.push(next);
     let now_ns = state.now_ns;
-    update(&mut state, Input::Fed(Fed::Lost), now_ns);
-    let Fed::Hello(peer, _) = hello() else { panic!() };
-    update(&mut state, Input::Fed(Fed::Hello(peer, again)), now_ns);
+    let gap = critical().marks[0].gap.clone();
+    for _ in 0..2 {
+        update(&mut state, Input::Fed(Fed::Lost), now_ns);
+        let Fed::Hello(peer, ..) = hello() else { panic!() };
+        update(&mut state, Input::Fed(Fed::Hello(peer, again.clone(), vec![gap.clone()])), now_ns);
+        assert_eq!(state.marks.iter().map(|mark| &mark.gap).collect::<Vec<_>>(), [&gap], "nor are gaps");
+        assert_eq!(state.banner, None, "nor is it told as news");
+    }
     assert_eq!(state.history.len(), 81);
     assert!(!state.history.get(80).unwrap().broken, "it goes on where it was");
 }
@@ -370,8 +375,8 @@ fn a_daemon_that_was_started_anew_goes_on_after_a_break() {
     let first = Sample { seq: 1, time_ns: newest.time_ns + 30_000_000_000, interval_ns: None, ..newest };
     let now_ns = state.now_ns + 30 * S;
     update(&mut state, Input::Fed(Fed::Lost), now_ns);
-    let Fed::Hello(peer, _) = hello() else { panic!() };
-    update(&mut state, Input::Fed(Fed::Hello(peer, vec![first])), now_ns);
+    let Fed::Hello(peer, ..) = hello() else { panic!() };
+    update(&mut state, Input::Fed(Fed::Hello(peer, vec![first], Vec::new())), now_ns);
     let kept = state.history.get(80).unwrap();
     assert!(kept.broken && kept.hole_ns().is_none(), "nothing is claimed of the time between");
 }

@@ -181,8 +181,11 @@ impl Page<'_> {
             factors.sort_by_key(|&(_, points)| std::cmp::Reverse(points));
             let factors: Vec<String> =
                 factors.iter().map(|(factor, points)| format!("{factor} {points}")).collect();
-            let points =
-                if factors.is_empty() { String::new() } else { format!("; points on average: {}", factors.join(", ")) };
+            let points = if factors.is_empty() {
+                String::new()
+            } else {
+                format!("; points on average: {}", factors.join(", "))
+            };
             let detail = look.text(&format!("{}{points}", culprit.evidence));
             for line in wrap(&detail, self.telling.width.saturating_sub(4)) {
                 self.lines.push(Line::styled(format!("    {line}"), look.dim()));
