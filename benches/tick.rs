@@ -112,7 +112,7 @@ fn serve(mut inlet: Inlet, directory: &std::path::Path) {
             let mut client = UnixStream::connect(&path).unwrap();
             std::thread::spawn(move || while client.read(&mut [0; 16 << 10]).is_ok_and(|read| read > 0) {});
             let stream = socket.accept().await;
-            socket.clients().add(stream, b"", Default::default);
+            socket.clients().add(stream, b"", [].iter(), |_| Bytes::new());
         }
         inlet.want(true);
         let mut line = Vec::new();
@@ -122,7 +122,11 @@ fn serve(mut inlet: Inlet, directory: &std::path::Path) {
                 let Handed::Sample { sample, .. } = handed else { continue };
                 line.clear();
                 wire::encode(&Message::Sample(Box::new((&sample).into())), &mut line);
-                socket.clients().send_sample(&Bytes::copy_from_slice(&line), 300);
+                socket.clients().send_sample(
+                    sample.seq,
+                    &Bytes::copy_from_slice(&line),
+                    sample.seq.saturating_sub(300),
+                );
             }
         }
     });

@@ -149,6 +149,7 @@ fn a_missing_file_is_fine_unless_somebody_named_it() {
         (program.run(&["config", "check", "gone.toml"]), "the command line"),
         (program.run(&["status", "--config", "gone.toml"]), "--config"),
         (program.run(&["--config", "gone.toml", "events"]), "--config"),
+        (Program::new().env("PAUSE_MONITOR_CONFIG", "gone.toml").run(&["stream"]), "PAUSE_MONITOR_CONFIG"),
     ] {
         let expected = format!(
             "pause-monitor: gone.toml: this file, which {who} names, does not exist: correct the name, or write it \

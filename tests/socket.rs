@@ -7,6 +7,8 @@
 mod again;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/keys.rs"]
 mod keys;
 #[path = "support/program.rs"]
@@ -22,6 +24,7 @@ use serde_json::Value;
 
 use again::Again;
 use daemon::{Daemon, PATIENCE, is};
+use http::{scrape, series};
 use keys::Keys;
 use program::Program;
 
@@ -155,6 +158,34 @@ fn a_hello_with_ring_and_thresholds_comes_first() {
     assert!((9.5..=10.0).contains(&seconds), "ring.seconds, and not {seconds}");
     let seqs: Vec<u64> = ring.iter().map(|sample| sample["seq"].as_u64().unwrap()).collect();
     assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
+}
+
+#[test]
+fn a_ring_goes_up_to_now_though_nobody_waited_for_its_samples() {
+    let daemon = simulate("calm", "1");
+    let seen = |at_least: f64| {
+        let count = series(&scrape(&daemon))["pause_monitor_samples_total{state=\"complete\"}"];
+        (count >= at_least).then_some(count as u64)
+    };
+    let ring = |hello: &Value| -> Vec<u64> {
+        hello["ring"].as_array().unwrap().iter().map(|sample| sample["seq"].as_u64().unwrap()).collect()
+    };
+    let mut clients = Vec::new();
+    // Nobody, then one, then two are connected while samples come; then nobody again.
+    for round in 1..=3 {
+        let seen = daemon.until("some more samples", || seen(f64::from(round) * 7.0));
+        let mut client = Client::connect(&daemon);
+        let hello = ring(&client.next());
+        assert!(hello.last() >= Some(&seen), "{seen} had come before, and {hello:?} are told");
+        assert_eq!(hello[0], 1, "half a minute is not over");
+        assert!(hello.windows(2).all(|pair| pair[1] == pair[0] + 1), "{hello:?}");
+        assert_eq!(client.next()["seq"].as_u64(), Some(hello.len() as u64 + 1), "it goes on there");
+        clients.push(client);
+    }
+    drop(clients);
+    let seen = daemon.until("samples that nobody waits for", || seen(35.0));
+    let hello = ring(&Client::connect(&daemon).next());
+    assert!(hello.last() >= Some(&seen) && hello.len() as u64 == *hello.last().unwrap(), "{hello:?}");
 }
 
 #[test]

@@ -193,7 +193,10 @@ fn expected(line: &[u8], ended: bool) -> Option<Vec<Item>> {
             Ok(told) => Some(told.map(Item::Told).into_iter().collect()),
             Err(Wrong) => rejected(malformed),
         },
-        "hello" => None,
+        "hello" => match hello(&object)? {
+            Ok(items) => Some(items),
+            Err(Wrong) => rejected(malformed),
+        },
         _ => Some(Vec::new()),
     }
 }
@@ -254,6 +257,46 @@ fn gap(object: &Map<String, Value>) -> Result<Option<Told>, Wrong> {
         })
     };
     Ok(told())
+}
+
+/// The items of a first hello: its gaps, then its samples. The outer `None`: no rule says, as where a sample's time would
+/// be derived from the one before.
+fn hello(object: &Map<String, Value>) -> Option<Result<Vec<Item>, Wrong>> {
+    let mut items = Vec::new();
+    for (key, most) in [("gaps", 64), ("ring", 6_000)] {
+        let elements = match object.get(key) {
+            None => continue,
+            Some(Value::Array(elements)) => elements,
+            Some(_) => return Some(Err(Wrong)),
+        };
+        let mut found = Vec::new();
+        for element in elements {
+            let of = match element {
+                Value::Object(of) => of,
+                // The fields in their order are taken as well; nobody writes that.
+                Value::Array(_) => return None,
+                _ => return Some(Err(Wrong)),
+            };
+            let item = if key == "gaps" {
+                gap(of).map(|told| told.map(Item::Told))
+            } else {
+                sample(of)?.map(|item| Some(item.unwrap_or(Item::Rejected(Reject::Incomplete))))
+            };
+            match item {
+                Ok(Some(Item::Reading { time_ns: None, .. })) => return None,
+                Ok(item) => found.push(item),
+                Err(Wrong) => return Some(Err(Wrong)),
+            }
+        }
+        // The newest are kept, those that say nothing among them.
+        for item in found.split_off(found.len().saturating_sub(most)).into_iter().flatten() {
+            // A gap is told once.
+            if !(matches!(item, Item::Told(_)) && items.contains(&item)) {
+                items.push(item);
+            }
+        }
+    }
+    Some(Ok(items))
 }
 
 /// The item of a sample; `Ok(None)` where it has no positive interval. The outer `None`: no rule says.

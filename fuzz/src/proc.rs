@@ -138,7 +138,7 @@ impl Machine {
         witness.read();
         self.write(file, after);
         let (first, _) = read(&mut source);
-        let activity = witness.read();
+        let activity = witness.read_all();
         for _ in 0..TICKS - 2 {
             read(&mut source);
         }

@@ -165,9 +165,13 @@ fn privileges(context: Context, command: &Command) -> Result<Context, Failure> {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = privileges(Context::of_process(cli.config, cli.data_dir)?, &cli.command)?;
-    // Not all commands read it, but each tells of a name that was mistyped. `config` may be asked to make it.
-    if matches!(context.config_origin, Origin::Option(_))
-        && !matches!(cli.command, Command::Config(_))
+    // These do not read it, but tell of a name that was mistyped, as those do that read it.
+    let passes_over = matches!(
+        cli.command,
+        Command::Status(_) | Command::Events(_) | Command::History(_) | Command::Stream(_) | Command::Tui(_)
+    );
+    if passes_over
+        && context.config_origin != Origin::Default
         && matches!(context.config_file.try_exists(), Ok(false))
     {
         return Err(crate::config::missing(&context).into());

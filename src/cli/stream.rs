@@ -8,7 +8,7 @@ use crate::client::Connection;
 
 /// Print what the daemon sees, as it sees it: JSON, a line each
 ///
-/// The first line, hello, holds the samples of the last 30 seconds; then come samples, tier changes, gaps and
+/// The first line, hello, holds the samples and gaps of the last 30 seconds; then come samples, tier changes, gaps and
 /// what becomes of the source. What was printed to a file can be replayed: `analyze FILE`, or `daemon
 /// --source replay:FILE`.
 #[derive(Debug, clap::Args)]

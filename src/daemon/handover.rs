@@ -11,7 +11,7 @@ use crate::sample::{Reject, Sample, SourceInfo, Tier};
 
 /// What fits between the two threads: 25 s at 10 Hz.
 pub const QUEUE: usize = 256;
-/// Samples that nobody waits for: the outputs are woken when so many have come, a quarter of what fits.
+/// The outputs are woken for samples that nobody waits for when so many lie there, a quarter of what fits.
 const BATCH: usize = QUEUE / 4;
 /// What is not a sample waits beyond that on the sampling thread.
 const WAITING: usize = 1_000;
@@ -72,8 +72,8 @@ pub enum Handed {
 pub struct Outlet {
     queue: rtrb::Producer<Handed>,
     waiting: VecDeque<Handed>,
-    /// Samples that were pushed and that the outputs were not woken for.
-    samples: usize,
+    /// Something was pushed that the outputs were not woken for.
+    pushed: bool,
     /// Something was pushed that can't wait.
     pressing: bool,
     /// The last sample was degraded.
@@ -106,7 +106,7 @@ pub fn channel() -> (Outlet, Inlet) {
         Outlet {
             queue: producer,
             waiting: VecDeque::new(),
-            samples: 0,
+            pushed: false,
             pressing: false,
             degraded: false,
             shared: Arc::clone(&shared),
@@ -119,8 +119,8 @@ impl Outlet {
     /// Hands over without waiting. Where the queue is full a sample is dropped and counted; anything else
     /// waits for room, in its order, and is dropped and counted where a thousand others wait.
     pub fn push(&mut self, handed: Handed) {
+        self.pushed = true;
         if let Handed::Sample { sample, .. } = &handed {
-            self.samples += 1;
             // Of a tier something is stored, of a degraded one it may be told that the source is down.
             self.pressing |= sample.tier > Tier::Sentinel || sample.degraded || self.degraded;
             self.degraded = sample.degraded;
@@ -148,10 +148,10 @@ impl Outlet {
     pub fn wake(&mut self) {
         self.pressing |= !self.waiting.is_empty();
         self.push_waiting();
-        let wanted = self.samples > 0 && self.shared.wanted.load(Ordering::Relaxed);
-        if self.pressing || wanted || self.samples >= BATCH {
+        let many = || QUEUE - self.queue.slots() >= BATCH;
+        if self.pressing || (self.pushed && (self.shared.wanted.load(Ordering::Relaxed) || many())) {
             self.pressing = false;
-            self.samples = 0;
+            self.pushed = false;
             self.shared.wake.notify_one();
         }
     }

@@ -23,7 +23,7 @@ use crate::wire::{self, Hello, Message, SourceLine, Thresholds};
 /// The outputs look so often by themselves at what was handed over.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Gaps that are kept for hellos: more than a ring of half a minute holds.
+/// Gaps that are kept for hellos, the newest: more than a ring of half a minute ever holds.
 const GAPS: usize = 64;
 
 /// Rejected documents are logged at most so often; those in between are counted.
@@ -51,8 +51,8 @@ pub struct Hub {
     pub(super) store: Store,
     identity: Identity,
     recorder: Recorder,
-    /// The last gaps, for hellos.
-    gaps: VecDeque<Gap>,
+    /// The last gaps, for hellos, each with the number of the newest sample when it was told.
+    gaps: VecDeque<(u64, Gap)>,
     writes: Vec<Write>,
     watch: Watch,
     alerts: Alerts,
@@ -162,6 +162,8 @@ impl Hub {
 
     /// Serves until dropped; cancelled between two turns it loses nothing.
     pub async fn serve(&mut self) {
+        let wanted = self.wants_each();
+        self.inlet.want(wanted);
         loop {
             tokio::select! {
                 biased;
@@ -181,15 +183,19 @@ impl Hub {
                     // Its ring goes up to now.
                     self.drain();
                     let hello = self.hello();
-                    let Self { recorder, line, .. } = self;
-                    self.socket.clients().add(stream, &hello, || {
-                        recorder.ring().map(|sample| encode(line, &of(sample))).collect()
-                    });
+                    let Self { recorder, socket, line, .. } = self;
+                    socket.clients().add(stream, &hello, recorder.ring(), |sample| encode(line, &of(sample)));
                 }
             }
-            let wanted = !self.socket.clients().is_empty();
+            let wanted = self.wants_each();
             self.inlet.want(wanted);
         }
+    }
+
+    /// Whether each sample is waited for: by clients; and by the sampling thread, which takes no numbers for events that
+    /// are taken once it is known what the database holds.
+    fn wants_each(&mut self) -> bool {
+        !self.recovered || !self.socket.clients().is_empty()
     }
 
     /// Deals with what was handed over, a queueful at most. True where there may be more.
@@ -253,7 +259,8 @@ impl Hub {
         self.recorder.sample(sample, &mut self.writes);
         if !self.socket.clients().is_empty() {
             let line = encode(&mut self.line, &of(sample));
-            self.socket.clients().send_sample(&line, self.recorder.ring().len());
+            let oldest = self.recorder.ring().next().map_or(sample.seq, |sample| sample.seq);
+            self.socket.clients().send_sample(sample.seq, &line, oldest);
         }
         self.watch.sample(sample, at_ns, &mut self.telling);
         self.tell();
@@ -277,7 +284,8 @@ impl Hub {
                 if self.gaps.len() == GAPS {
                     self.gaps.pop_front();
                 }
-                self.gaps.push_back(gap.clone());
+                let newest = self.recorder.ring().next_back().map_or(0, |sample| sample.seq);
+                self.gaps.push_back((newest, gap.clone()));
             }
             Notice::EpisodeOpened(_) | Notice::EpisodeChanged(_) | Notice::EpisodeClosed(_) => {}
         }
@@ -420,8 +428,8 @@ impl Hub {
     fn hello(&self) -> Vec<u8> {
         let Identity { source, host, interval_ms, cores, thresholds } = &self.identity;
         let mut line = Vec::new();
-        let since_ns = self.recorder.ring().next().map_or(i64::MAX, begin_ns);
-        let gaps = self.gaps.iter().filter(|gap| gap.ended_ns >= since_ns);
+        let oldest = self.recorder.ring().next().map_or(u64::MAX, |sample| sample.seq);
+        let gaps = self.gaps.iter().filter(|(told_at, _)| *told_at >= oldest).map(|(_, gap)| gap);
         let hello = Hello {
             protocol: wire::PROTOCOL,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -436,11 +444,6 @@ impl Hub {
         wire::encode(&Message::Hello(hello), &mut line);
         line
     }
-}
-
-/// When the time began that a sample is of, Unix ns.
-fn begin_ns(sample: &Sample) -> i64 {
-    sample.time_ns.saturating_sub_unsigned(sample.interval_ns.unwrap_or(sample.elapsed_ns))
 }
 
 /// The line of a sample.

@@ -77,7 +77,8 @@ impl Witness {
     }
 
     /// By how much a kind of pressure rose over the gap, µs. It is not asked at each reading: what it rose by since it
-    /// was last asked before the gap counts, too, as nobody knows when that was. `None` where it was not asked on both sides.
+    /// was last asked before the gap counts, too, as nobody knows when that was. `None` where it was not asked on both
+    /// sides.
     fn pressure_us(&self, kind: usize, start_ns: u64, end_ns: u64) -> Option<u64> {
         let asked = |(at, activity): &(u64, Activity)| Some((*at, activity.pressure_us[kind]?));
         let (_, before) = self.readings.iter().filter_map(asked).rfind(|(at, _)| *at <= start_ns)?;

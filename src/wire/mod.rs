@@ -16,7 +16,7 @@ pub const PROTOCOL: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message<'a> {
-    /// The first line: who speaks, and the samples of the last seconds.
+    /// The first line: who speaks, and the samples and gaps of the last seconds.
     #[serde(borrow)]
     Hello(Hello<'a>),
     /// One sample.
@@ -56,8 +56,8 @@ pub struct Hello<'a> {
     pub cores: u32,
     /// Where the tiers begin.
     pub thresholds: Thresholds,
-    /// The gaps among those samples, as their `gap` lines told them, oldest first.
-    #[serde(borrow)]
+    /// The gaps among those samples, as their `gap` lines told them, but without `type`; oldest first.
+    #[serde(default, borrow)]
     pub gaps: Vec<GapLine<'a>>,
     /// The samples of the last seconds, oldest first.
     #[serde(borrow)]
@@ -273,6 +273,13 @@ pub fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::sample::{MEASURED_MAX, Name, Sample, ThermalPressure};
+
+    #[test]
+    fn a_hello_that_tells_no_gaps_is_understood() {
+        let text = r#"{"type":"hello","protocol":1,"version":"0","source":"linux","host":"h","interval_ms":100.0,"cores":2,"thresholds":{"elevated":15,"critical":50},"ring":[]}"#;
+        let Message::Hello(hello) = serde_json::from_str(text).unwrap() else { panic!() };
+        assert!(hello.gaps.is_empty());
+    }
 
     #[test]
     fn a_sample_survives_the_wire() {

@@ -26,7 +26,8 @@ fn any_input() -> impl Strategy<Value = Input> {
         4 => (0u64..60_000_000_000).prop_map(Input::Beat),
         4 => (1u64..20_000_000_000, prop::option::of(0u64..5_000_000_000), any::<bool>())
             .prop_map(|(elapsed, overdue, degraded)| Input::Sample { elapsed, overdue, degraded }),
-        1 => (any::<u64>(), any::<[Option<u64>; 3]>()).prop_map(|(switches, pressure)| Input::Activity(switches, pressure)),
+        1 => (any::<u64>(), any::<[Option<u64>; 3]>())
+            .prop_map(|(switches, pressure)| Input::Activity(switches, pressure)),
         1 => Just(Input::Continued),
         1 => Just(Input::HeldUp),
         1 => Just(Input::Started),

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::complaint::Complaint;
+use crate::sample::Sample;
 
 pub use queue::{MAX_EVENTS, MAX_SAMPLES};
 
@@ -136,8 +137,9 @@ impl SocketFile {
 #[derive(Debug, Default)]
 pub struct Clients {
     connected: Vec<Arc<Client>>,
-    /// Encoded samples of the last seconds, for a hello: the lines that the clients got. Empty while there are none.
-    ring: VecDeque<Bytes>,
+    /// Encoded samples of the last seconds with their numbers, for a hello: the lines that the clients got. While there are
+    /// none it is left as it was.
+    ring: VecDeque<(u64, Bytes)>,
     stats: Arc<SocketStats>,
     full: Complaint,
     tasks: JoinSet<()>,
@@ -248,13 +250,20 @@ impl Clients {
     }
 
     /// Takes a client on: it gets a hello with the ring, then every line. `hello` is the hello's line with an
-    /// empty ring; `ring` makes the ring's lines, and is asked where no other client is connected, whose lines they
-    /// would be.
-    pub fn add(&mut self, stream: UnixStream, hello: &[u8], ring: impl FnOnce() -> VecDeque<Bytes>) {
+    /// empty ring, `samples` are the ring, oldest first; `encode` makes the line of one that no client got yet.
+    pub fn add<'a>(
+        &mut self,
+        stream: UnixStream,
+        hello: &[u8],
+        samples: impl Iterator<Item = &'a Sample>,
+        mut encode: impl FnMut(&Sample) -> Bytes,
+    ) {
         self.forget_the_gone();
-        if self.connected.is_empty() {
-            self.ring = ring();
-        }
+        let mut samples = samples.peekable();
+        self.forget_before(samples.peek().map_or(u64::MAX, |oldest| oldest.seq));
+        let newest = self.ring.back().map_or(0, |(seq, _)| *seq);
+        self.ring
+            .extend(samples.filter(|sample| sample.seq > newest).map(|sample| (sample.seq, encode(sample))));
         if self.connected.len() >= MAX_CLIENTS {
             if let Some(more) = self.full.now() {
                 tracing::warn!("{MAX_CLIENTS} clients are connected, another was turned away{more}");
@@ -268,16 +277,17 @@ impl Clients {
         self.tasks.spawn(serve(stream, greeting, client));
     }
 
-    /// Sends a sample's line to all; the last `ring` of them go into the next hello.
-    pub fn send_sample(&mut self, line: &Bytes, ring: usize) {
-        if self.connected.is_empty() {
-            return;
-        }
-        self.ring.push_back(line.clone());
-        while self.ring.len() > ring {
+    /// Sends a sample's line to all; those from the number `oldest` on go into the next hello.
+    pub fn send_sample(&mut self, seq: u64, line: &Bytes, oldest: u64) {
+        self.ring.push_back((seq, line.clone()));
+        self.forget_before(oldest);
+        self.send(Kind::Sample, line);
+    }
+
+    fn forget_before(&mut self, oldest: u64) {
+        while self.ring.front().is_some_and(|(seq, _)| *seq < oldest) {
             self.ring.pop_front();
         }
-        self.send(Kind::Sample, line);
     }
 
     /// Sends any other line to all.
@@ -327,9 +337,6 @@ impl Clients {
         // A client whose task has ended has only this reference left.
         self.connected.retain(|client| Arc::strong_count(client) > 1 && !client.queue().is_full());
         self.stats.clients.store(self.connected.len(), Ordering::Relaxed);
-        if self.connected.is_empty() {
-            self.ring = VecDeque::new();
-        }
     }
 
     /// The hello's line, with the ring's lines put into its empty ring. They are shared with all other
@@ -342,7 +349,7 @@ impl Clients {
         let (head, tail) = hello.split_at(at + EMPTY_RING.len());
         let mut parts = VecDeque::with_capacity(2 * self.ring.len() + 2);
         parts.push_back(Bytes::copy_from_slice(head));
-        for (index, line) in self.ring.iter().enumerate() {
+        for (index, (_, line)) in self.ring.iter().enumerate() {
             if index > 0 {
                 parts.push_back(Bytes::from_static(b","));
             }
@@ -416,6 +423,8 @@ async fn write(writer: &OwnedWriteHalf, greeting: &mut VecDeque<Bytes>, client: 
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
     use super::*;
@@ -433,15 +442,21 @@ mod tests {
     }
 
     async fn connect(socket: &mut Socket) -> UnixStream {
+        connect_at(socket, 1..=3).await
+    }
+
+    /// A client that comes when these samples are the ring.
+    async fn connect_at(socket: &mut Socket, ring: RangeInclusive<u64>) -> UnixStream {
         let path = socket.path().to_owned();
         let (client, accepted) = tokio::join!(UnixStream::connect(path), socket.accept());
-        socket.clients().add(accepted, HELLO, || (0..3).map(sample).collect());
+        let ring: Vec<Sample> = ring.map(|seq| Sample { seq, ..Sample::default() }).collect();
+        socket.clients().add(accepted, HELLO, ring.iter(), |of| sample(of.seq));
         client.unwrap()
     }
 
     /// A client, and its hello's ring.
-    async fn hello(socket: &mut Socket) -> (BufReader<UnixStream>, Vec<u64>) {
-        let mut client = BufReader::new(connect(socket).await);
+    async fn hello(socket: &mut Socket, ring: RangeInclusive<u64>) -> (BufReader<UnixStream>, Vec<u64>) {
+        let mut client = BufReader::new(connect_at(socket, ring).await);
         let mut line = String::new();
         client.read_line(&mut line).await.unwrap();
         let hello: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -450,7 +465,7 @@ mod tests {
         (client, ring.collect())
     }
 
-    fn sample(number: usize) -> Bytes {
+    fn sample(number: u64) -> Bytes {
         Bytes::from(format!("{{\"type\":\"sample\",\"seq\":{number}}}\n"))
     }
 
@@ -459,24 +474,25 @@ mod tests {
         run(async {
             let directory = tempfile::tempdir().unwrap();
             let mut socket = Socket::bind(directory.path(), uid()).unwrap();
-            let first = hello(&mut socket).await;
-            assert_eq!(first.1, [0, 1, 2], "made for the first client");
-            for number in 3..6 {
-                socket.clients().send_sample(&sample(number), 4);
+            let first = hello(&mut socket, 1..=3).await;
+            assert_eq!(first.1, [1, 2, 3], "made for the first client");
+            for number in 4..=6 {
+                socket.clients().send_sample(number, &sample(number), number - 2);
             }
-            let mut second = hello(&mut socket).await;
-            assert_eq!(second.1, [2, 3, 4, 5], "the lines that the first one got");
-            socket.clients().send_sample(&sample(6), 4);
+            let mut second = hello(&mut socket, 4..=6).await;
+            assert_eq!(second.1, [4, 5, 6], "the lines that the first one got");
+            socket.clients().send_sample(7, &sample(7), 5);
             let mut line = String::new();
             second.0.read_line(&mut line).await.unwrap();
-            assert_eq!(line.as_bytes(), sample(6).as_ref());
+            assert_eq!(line.as_bytes(), sample(7).as_ref());
             drop((first, second));
             while !socket.clients().is_empty() {
-                socket.clients().send_event(&sample(7));
+                socket.clients().send_event(&sample(0));
                 tokio::task::yield_now().await;
             }
-            assert!(socket.clients.ring.is_empty(), "nobody is there to share them with");
-            assert_eq!(hello(&mut socket).await.1, [0, 1, 2], "made again");
+            // What came while nobody was there is made now, the rest is there.
+            assert_eq!(hello(&mut socket, 6..=9).await.1, [6, 7, 8, 9]);
+            assert_eq!(hello(&mut socket, 20..=21).await.1, [20, 21]);
         });
     }
 
@@ -488,7 +504,7 @@ mod tests {
             let mut sleeper = connect(&mut socket).await;
             let line = Bytes::from(vec![b'x'; 4095].into_iter().chain([b'\n']).collect::<Vec<u8>>());
             for _ in 0..2_000 {
-                socket.clients().send_sample(&line, 3);
+                socket.clients().send_sample(1, &line, 2);
                 tokio::task::yield_now().await;
             }
             let stats = socket.clients().stats();
@@ -519,7 +535,7 @@ mod tests {
                 drop(connect(&mut socket).await);
             }
             while !socket.clients().is_empty() {
-                socket.clients().send_sample(&sample(1), 3);
+                socket.clients().send_sample(1, &sample(1), 2);
                 tokio::task::yield_now().await;
             }
             assert_eq!(socket.clients().stats().clients.load(Ordering::Relaxed), 0);
@@ -566,13 +582,13 @@ mod tests {
         runtime.unwrap().block_on(async {
             let (server, _client) = UnixStream::pair().unwrap();
             let mut clients = Clients::default();
-            clients.add(server, HELLO, VecDeque::new);
+            clients.add(server, HELLO, [].iter(), |_| Bytes::new());
             let line = Bytes::from(vec![b'x'; 1 << 20]);
             clients.send_event(&line);
             let began = Instant::now();
             while !clients.is_empty() {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                clients.send_sample(&sample(1), 3);
+                clients.send_sample(1, &sample(1), 2);
             }
             let took = began.elapsed();
             assert!(took >= UNREAD && took < UNREAD + Duration::from_secs(2), "{took:?}");

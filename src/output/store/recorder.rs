@@ -153,7 +153,7 @@ impl Recorder {
     }
 
     /// The ring: the samples of the last seconds, oldest first.
-    pub fn ring(&self) -> impl ExactSizeIterator<Item = &Sample> {
+    pub fn ring(&self) -> impl DoubleEndedIterator<Item = &Sample> + ExactSizeIterator {
         self.ring.samples.iter()
     }
 
@@ -211,7 +211,7 @@ impl Recorder {
         }
     }
 
-    /// Yields what waits for its second to be full. To be called when no sample has come for a second, and
+    /// Yields what waits for its second to be full. To be called when nothing has come for a second that is to be stored, and
     /// before the end.
     pub fn flush(&mut self, out: &mut Vec<Write>) {
         if let Some(open) = &mut self.open {

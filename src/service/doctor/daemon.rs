@@ -34,7 +34,7 @@ pub(super) fn look(doctor: &Doctor<'_>, progress: &mut dyn FnMut(&str)) -> Seen 
             let finding = if doctor.is_left_to_the_system() {
                 Finding::unknown(CHECK, "none of yours runs: that is the system's service's")
             } else {
-                let fix = "pause-monitor install, or `pause-monitor daemon` in a terminal";
+                let fix = format!("{}, or `pause-monitor daemon` in a terminal", doctor.install());
                 Finding::failed(CHECK, found, fix)
             };
             return one(finding, false);

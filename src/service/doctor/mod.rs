@@ -124,6 +124,11 @@ impl Doctor<'_> {
         found(network::collector(self));
     }
 
+    /// How the service is put in place that this is about.
+    fn install(&self) -> &'static str {
+        if self.paths.root { permission::SYSTEMS } else { permission::INSTALL }
+    }
+
     /// Nothing of the user's own is asked for: the system's service watches.
     fn is_left_to_the_system(&self) -> bool {
         self.platform == Platform::Linux

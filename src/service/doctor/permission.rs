@@ -7,7 +7,9 @@ use crate::service::plan::Service;
 use crate::service::run::{self, AT_ONCE, LAUNCHCTL, POWERMETRICS, SUDO, TAILSPIN};
 use crate::service::{Platform, sudoers, systemd::Unit};
 
-const INSTALL: &str = "pause-monitor install";
+pub(super) const INSTALL: &str = "pause-monitor install";
+/// The same for the system's service.
+pub(super) const SYSTEMS: &str = "sudo pause-monitor install";
 
 /// Whether the service is in place, as `install` would write it now, and active.
 pub(super) fn service(doctor: &Doctor<'_>) -> Finding {
@@ -20,7 +22,8 @@ pub(super) fn service(doctor: &Doctor<'_>) -> Finding {
                 "the system's service is installed; sudo pause-monitor doctor looks at it",
             );
         }
-        return Finding::warning(CHECK, "it is not installed: nothing watches after the next start", INSTALL);
+        let found = "it is not installed: nothing watches after the next start";
+        return Finding::warning(CHECK, found, doctor.install());
     }
     let file = file.display().to_string();
     let service = match Service::new(doctor.platform, doctor.who, doctor.paths) {
@@ -36,7 +39,7 @@ pub(super) fn service(doctor: &Doctor<'_>) -> Finding {
     };
     if !service.is_in_place() {
         let found = format!("{file} is not what this version would write");
-        return Finding::warning(CHECK, found, INSTALL);
+        return Finding::warning(CHECK, found, doctor.install());
     }
     match &service {
         Service::Agent(agent) => agent_state(agent, &file),
@@ -67,11 +70,12 @@ fn unit_state(unit: &Unit, file: &str) -> Finding {
     match unit.state() {
         Ok(state) if state == "active" => Finding::ok(CHECK, format!("{file} is active")),
         Ok(state) => {
-            let journal = if unit.system { "journalctl -u" } else { "journalctl --user -u" };
+            let (journal, install) =
+                if unit.system { ("journalctl -u", SYSTEMS) } else { ("journalctl --user -u", INSTALL) };
             Finding::failed(
                 CHECK,
                 format!("{file} is {state}"),
-                format!("{journal} pause-monitor says why; then: {INSTALL}"),
+                format!("{journal} pause-monitor says why; then: {install}"),
             )
         }
         Err(why) => Finding::unknown(CHECK, format!("systemctl does not say: {why}")),

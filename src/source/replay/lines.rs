@@ -1,8 +1,8 @@
 //! A recording as JSON lines: what `pause-monitor stream` prints, and `ring.jsonl`.
 //!
 //! Read are `sample` and `source` lines, and the samples in a `hello`: they are the half minute before the
-//! recording began, so that what led up to it is in it. A `gap` line, or one in a `hello`, says what was made of a gap when it happened: the
-//! samples lack what decided it. Other types, known or not, are passed over.
+//! recording began, so that what led up to it is in it. A `gap` line, or a gap in a `hello`, says what was made of it when
+//! it happened: the samples lack what decided it. Other types, known or not, are passed over.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ use crate::wire::{self, MetricsLine, SampleLine, StressLine, TopLine};
 pub(super) const LINE_MAX: usize = 1 << 20;
 
 /// The longest `hello`, bytes: it holds many samples.
-pub(super) const HELLO_MAX: usize = 16 << 20;
+pub(super) const HELLO_MAX: usize = 32 << 20;
 
 /// How a `hello` begins: by that alone it may be longer than other lines.
 const HELLO: &[u8] = br#"{"type":"hello""#;
@@ -184,6 +184,8 @@ pub(super) struct Lines {
     /// Items of the last line that are still to be handed out: at most a ring.
     items: VecDeque<Item>,
     last: Option<Last>,
+    /// The gaps that were told last: a later `hello` repeats them.
+    told: VecDeque<Told>,
     info: SourceInfo,
 }
 
@@ -197,6 +199,7 @@ impl Lines {
             skipping: false,
             items: VecDeque::new(),
             last: None,
+            told: VecDeque::new(),
             info: SourceInfo::default(),
         }
     }
@@ -217,7 +220,7 @@ impl Lines {
             Line::Hello { gaps, ring } => self.hello(gaps.0, ring.0),
             Line::Sample(sample) => self.sample(*sample),
             Line::Source(source) => self.source(&source),
-            Line::Gap(gap) => self.items.extend(gap.told().map(Item::Told)),
+            Line::Gap(gap) => self.gap(&gap),
             Line::Other => {}
         }
     }
@@ -236,15 +239,26 @@ impl Lines {
         if before.is_some() && !goes_on {
             self.items.push_back(Item::Restarted);
         }
-        // In front of the samples that they are among, those apart that were told of before.
-        let before_ns = before.filter(|_| goes_on).and_then(|last| last.time_ns);
-        let told =
-            gaps.iter().filter_map(Gap::told).filter(|told| before_ns.is_none_or(|ns| told.ended_ns > ns));
-        self.items.extend(told.map(Item::Told));
+        // In front of the samples that they are among.
+        for gap in gaps {
+            self.gap(&gap);
+        }
         for sample in ring {
             if !known(&sample) {
                 self.sample(sample);
             }
+        }
+    }
+
+    fn gap(&mut self, gap: &Gap<'_>) {
+        if let Some(told) = gap.told()
+            && !self.told.contains(&told)
+        {
+            if self.told.len() == GAPS_MAX {
+                self.told.pop_front();
+            }
+            self.told.push_back(told);
+            self.items.push_back(Item::Told(told));
         }
     }
 

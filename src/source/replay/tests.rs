@@ -262,8 +262,15 @@ fn the_gaps_of_a_hello_come_before_its_samples_and_not_again_with_the_next() {
         told(&items(lines.concat())),
         ["starved told", "11", "12", "sleep told", "13", "restarted", "pause told", "21"]
     );
-    let many = vec![gap("pause", 11); 200];
-    assert_eq!(items(hello(&many, &[])).len(), 64);
+    let many: Vec<String> = (10..60)
+        .chain(10..60)
+        .map(|ended| gap(if ended % 2 == 0 { "pause" } else { "stall" }, ended))
+        .collect();
+    assert_eq!(items(hello(&many, &[])).len(), 50, "each once");
+    // Judged after the connection broke: it ended before the last sample that was read.
+    let late =
+        [hello(&[], &[sample(11), sample(13)]), hello(&[gap("starved", 12)], &[sample(13), sample(14)])];
+    assert_eq!(told(&items(late.concat())), ["11", "13", "starved told", "14"]);
 }
 
 #[test]
