@@ -12,6 +12,10 @@ const LEAST_BASELINE_NS: u64 = 500_000_000;
 const LEAST_RATE_PER_S: f64 = 10.0;
 /// In a gap the rest goes on at this part of its rate before, or more.
 const RATE_PART: f64 = 0.5;
+/// Where the rest stands still it falls below this part of the lowest rate before.
+const STILL_PART: f64 = 0.25;
+/// The lowest rate is that of so long, ns: of a machine that went calm a moment ago it is the calm one's.
+const QUIET_NS: u64 = 500_000_000;
 /// In a gap the pressure stays under this part of it.
 const PRESSURE_PART: f64 = 0.1;
 
@@ -40,40 +44,52 @@ impl Witness {
     /// more, while pressure stayed under 10 % of the gap. False where the kernel's counters can't say.
     #[must_use]
     pub fn rest_went_on(&self, start_ns: u64, end_ns: u64) -> bool {
-        self.judge(start_ns, end_ns).is_some_and(|(went_on, calm)| went_on && calm)
+        let Some(gap) = self.enclosed(start_ns, end_ns) else { return false };
+        let rate = gap.rate_before;
+        let inside = switches(gap.before, gap.after) - rate * gap.outside_s;
+        let limit_us = PRESSURE_PART * gap.lasted_s * 1e6;
+        let calm = || {
+            (0..3)
+                .all(|kind| self.pressure_us(kind, start_ns, end_ns).is_some_and(|us| (us as f64) < limit_us))
+        };
+        rate >= LEAST_RATE_PER_S && inside >= rate * RATE_PART * gap.lasted_s && calm()
     }
 
-    /// Whether the rest stood still from `start_ns` to `end_ns`: fewer context switches than half the rate
-    /// before. False where the kernel's counters can't say.
+    /// Whether the rest stood still from `start_ns` to `end_ns`: hardly a context switch, measured by the calmest time
+    /// before. Not by the rate before as a whole: where something busy had just ended, a rest that went on would look as
+    /// if it stood. False where the kernel's counters can't say.
     #[must_use]
     pub fn rest_stood_still(&self, start_ns: u64, end_ns: u64) -> bool {
-        self.judge(start_ns, end_ns).is_some_and(|(went_on, _)| !went_on)
+        let Some(gap) = self.enclosed(start_ns, end_ns) else { return false };
+        let rate = self.quietest_per_s(start_ns);
+        let inside = switches(gap.before, gap.after) - rate * gap.outside_s;
+        rate >= LEAST_RATE_PER_S && inside < rate * STILL_PART * gap.lasted_s
     }
 
-    /// Whether context switches went on, and whether pressure was low.
-    fn judge(&self, start_ns: u64, end_ns: u64) -> Option<(bool, bool)> {
-        let (first_at, first) = self.readings.front()?;
-        let (before_at, before) = self.readings.iter().rfind(|(at, _)| *at <= start_ns)?;
-        let (after_at, after) = self.readings.iter().find(|(at, _)| *at >= end_ns)?;
-        let baseline_ns = before_at.saturating_sub(*first_at);
+    /// The readings on both sides of a gap, and the rate before it; `None` where there are none, or not for long.
+    fn enclosed(&self, start_ns: u64, end_ns: u64) -> Option<Enclosed<'_>> {
+        let first = self.readings.front()?;
+        let before = self.readings.iter().rfind(|(at, _)| *at <= start_ns)?;
+        let after = self.readings.iter().find(|(at, _)| *at >= end_ns)?;
+        let baseline_ns = before.0.saturating_sub(first.0);
         let gap_ns = end_ns.saturating_sub(start_ns);
-        if baseline_ns < LEAST_BASELINE_NS || gap_ns == 0 {
-            return None;
-        }
-        let switches =
-            |from: &Activity, to: &Activity| to.context_switches.saturating_sub(from.context_switches) as f64;
-        let rate = switches(first, before) / (baseline_ns as f64 / 1e9);
-        if rate < LEAST_RATE_PER_S {
-            return None;
-        }
-        // The readings enclose the gap and some ordinary time at both ends, which is taken off.
-        let outside_s = (after_at - before_at).saturating_sub(gap_ns) as f64 / 1e9;
-        let inside = switches(before, after) - rate * outside_s;
-        let went_on = inside >= rate * RATE_PART * (gap_ns as f64 / 1e9);
-        let limit_us = PRESSURE_PART * gap_ns as f64 / 1e3;
-        let calm = (0..3)
-            .all(|kind| self.pressure_us(kind, start_ns, end_ns).is_some_and(|us| (us as f64) < limit_us));
-        Some((went_on, calm))
+        (baseline_ns >= LEAST_BASELINE_NS && gap_ns > 0).then(|| Enclosed {
+            before: &before.1,
+            after: &after.1,
+            rate_before: switches(&first.1, &before.1) / (baseline_ns as f64 / 1e9),
+            lasted_s: gap_ns as f64 / 1e9,
+            outside_s: (after.0 - before.0).saturating_sub(gap_ns) as f64 / 1e9,
+        })
+    }
+
+    /// The lowest rate of switches over [`QUIET_NS`] or a little more, in the readings up to `until_ns`.
+    fn quietest_per_s(&self, until_ns: u64) -> f64 {
+        let readings = || self.readings.iter().filter(|(at, _)| *at <= until_ns);
+        let rates = readings().filter_map(|(from_at, from)| {
+            let (to_at, to) = readings().find(|(at, _)| at.saturating_sub(*from_at) >= QUIET_NS)?;
+            Some(switches(from, to) / ((to_at - from_at) as f64 / 1e9))
+        });
+        rates.reduce(f64::min).unwrap_or(0.0)
     }
 
     /// By how much a kind of pressure rose over the gap, µs. It is not asked at each reading: what it rose by since it
@@ -85,6 +101,23 @@ impl Witness {
         let (_, after) = self.readings.iter().filter_map(asked).find(|(at, _)| *at >= end_ns)?;
         Some(after.saturating_sub(before))
     }
+}
+
+/// A gap between two readings.
+struct Enclosed<'a> {
+    before: &'a Activity,
+    after: &'a Activity,
+    /// Context switches a second in the readings before.
+    rate_before: f64,
+    /// How long the gap was, s.
+    lasted_s: f64,
+    /// Ordinary time between the readings, at both ends of the gap, s.
+    outside_s: f64,
+}
+
+/// Context switches from one reading to another.
+fn switches(from: &Activity, to: &Activity) -> f64 {
+    to.context_switches.saturating_sub(from.context_switches) as f64
 }
 
 #[cfg(test)]
@@ -119,9 +152,26 @@ mod tests {
     fn the_rest_stood_still_where_it_hardly_switched_whatever_the_pressure_was() {
         let stood_still =
             |switches, pressure_us| witness(switches, pressure_us).rest_stood_still(2_030 * MS, 3_030 * MS);
-        assert!(stood_still(0, 0) && stood_still(49, 900_000));
-        assert!(!stood_still(51, 0) && !stood_still(100, 900_000));
+        assert!(stood_still(0, 0) && stood_still(24, 900_000));
+        assert!(!stood_still(26, 0) && !stood_still(100, 900_000));
         assert!(!Witness::default().rest_stood_still(0, 1_000 * MS), "nobody can say");
+    }
+
+    #[test]
+    fn a_machine_that_became_calm_just_before_did_not_stand_still() {
+        // A second at 10,000 switches a second, one at 100; in the gap of a second 100 more, or none.
+        let stood_still = |in_the_gap: u64| {
+            let mut witness = Witness::default();
+            for tick in 0..=20 {
+                let context_switches = (tick * 1_000).min(10_000) + tick * 10;
+                witness.push(tick * 100 * MS, Activity { context_switches, pressure_us: [Some(0); 3] });
+            }
+            let context_switches = 10_200 + 5 + in_the_gap;
+            witness.push(3_050 * MS, Activity { context_switches, pressure_us: [Some(0); 3] });
+            assert!(!witness.rest_went_on(2_030 * MS, 3_030 * MS), "nobody can say that");
+            witness.rest_stood_still(2_030 * MS, 3_030 * MS)
+        };
+        assert!(!stood_still(100) && stood_still(0));
     }
 
     #[test]
