@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use unicode_width::UnicodeWidthChar;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
 
 use crate::daemon::{Daemon, is, until};
 use crate::http::{scrape, series};
@@ -148,15 +149,21 @@ fn assert_columns(screen: &str) {
     let rows = lines[at + 1..lines.len() - 1].iter().take_while(|line| !line.trim().is_empty());
     let mut count = 0;
     for row in rows {
-        assert!(matches!(cells(row).get(end), Some('%' | '·')), "{row}\n{screen}");
+        assert!(matches!(cells(row).get(end), Some(&"%" | &"·")), "{row}\n{screen}");
         count += 1;
     }
     assert!(count >= 5, "rows:\n{screen}");
 }
 
-/// What stands in each cell of a line; in the second of a wide character the character again.
-fn cells(line: &str) -> Vec<char> {
-    line.chars().flat_map(|c| std::iter::repeat_n(c, c.width().unwrap_or(0))).collect()
+/// What stands in each cell of a line; in the second of what is two wide the same again. What is joined to one picture takes
+/// the cells of one, in tmux as on the screen that is drawn.
+fn cells(line: &str) -> Vec<&str> {
+    line.graphemes(true).flat_map(|drawn| std::iter::repeat_n(drawn, drawn.width())).collect()
+}
+
+#[test]
+fn a_picture_that_is_joined_of_two_takes_two_cells() {
+    assert_eq!(cells("a👩‍💻|漢"), ["a", "👩‍💻", "👩‍💻", "|", "漢", "漢"]);
 }
 
 /// A program with all of that on record.
