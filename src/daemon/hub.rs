@@ -162,9 +162,9 @@ impl Hub {
 
     /// Serves until dropped; cancelled between two turns it loses nothing.
     pub async fn serve(&mut self) {
-        let wanted = self.wants_each();
-        self.inlet.want(wanted);
         loop {
+            let wanted = self.wants_each();
+            self.inlet.want(wanted);
             tokio::select! {
                 biased;
                 woken = timeout(LOOK, self.inlet.woken()) => {
@@ -187,8 +187,6 @@ impl Hub {
                     socket.clients().add(stream, &hello, recorder.ring(), |sample| encode(line, &of(sample)));
                 }
             }
-            let wanted = self.wants_each();
-            self.inlet.want(wanted);
         }
     }
 
@@ -259,8 +257,7 @@ impl Hub {
         self.recorder.sample(sample, &mut self.writes);
         if !self.socket.clients().is_empty() {
             let line = encode(&mut self.line, &of(sample));
-            let oldest = self.recorder.ring().next().map_or(sample.seq, |sample| sample.seq);
-            self.socket.clients().send_sample(sample.seq, &line, oldest);
+            self.socket.clients().send_sample(sample.seq, &line, self.recorder.oldest());
         }
         self.watch.sample(sample, at_ns, &mut self.telling);
         self.tell();
@@ -428,7 +425,7 @@ impl Hub {
     fn hello(&self) -> Vec<u8> {
         let Identity { source, host, interval_ms, cores, thresholds } = &self.identity;
         let mut line = Vec::new();
-        let oldest = self.recorder.ring().next().map_or(u64::MAX, |sample| sample.seq);
+        let oldest = self.recorder.oldest();
         let gaps = self.gaps.iter().filter(|(told_at, _)| *told_at >= oldest).map(|(_, gap)| gap);
         let hello = Hello {
             protocol: wire::PROTOCOL,

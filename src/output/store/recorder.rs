@@ -157,6 +157,12 @@ impl Recorder {
         self.ring.samples.iter()
     }
 
+    /// The number of the ring's oldest sample; above all numbers where there is none.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.ring.samples.front().map_or(u64::MAX, |sample| sample.seq)
+    }
+
     /// The incident of an event that was fed in lately: an episode's, or a gap's.
     #[must_use]
     pub fn incident(&self, event: EventId) -> Option<Incident> {
