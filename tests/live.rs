@@ -58,7 +58,12 @@ fn stored(daemon: &Daemon, gap: &Value) -> Value {
 /// A recording that was begun after the gap tells it as it was told then.
 fn recorded(daemon: &Daemon, gap: &Value) {
     let recording = daemon.data_dir().with_extension("recording");
-    fs::write(&recording, daemon.run("stream", &["--count", "1"]).stdout).unwrap();
+    let stream = daemon.run("stream", &["--count", "1"]).stdout;
+    // By its number: a gap that is not told would be an uncertain pause as well.
+    let hello: Value = serde_json::from_str(stream.lines().next().unwrap()).unwrap();
+    let told = hello["gaps"].as_array().unwrap();
+    assert!(told.iter().any(|told| told["event"] == gap["event"]), "{gap} is not told in {told:?}");
+    fs::write(&recording, stream).unwrap();
     let told = daemon.run("analyze", &["--json", recording.to_str().unwrap()]).stdout;
     let gaps: Vec<Value> =
         told.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line| is(line, "gap")).collect();

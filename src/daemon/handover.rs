@@ -54,6 +54,8 @@ pub enum Handed {
     Notice(Notice),
     /// What became of the source.
     Source {
+        /// When, on the clock that stops in sleep, ns.
+        at_ns: u64,
         /// When, Unix ns.
         time_ns: i64,
         /// What.

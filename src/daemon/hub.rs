@@ -205,8 +205,8 @@ impl Hub {
             match handed {
                 Handed::Sample { sample, at_ns } => self.sample(&sample, at_ns),
                 Handed::Notice(notice) => self.notice(&notice),
-                Handed::Source { time_ns, state, info, detail } => {
-                    self.source(time_ns, state, &info, detail.as_deref());
+                Handed::Source { at_ns, time_ns, state, info, detail } => {
+                    self.source(at_ns, time_ns, state, &info, detail.as_deref());
                 }
                 Handed::Rejected(reject) => self.rejected(reject),
             }
@@ -342,7 +342,14 @@ impl Hub {
         }
     }
 
-    fn source(&mut self, time_ns: i64, state: SourceState, info: &SourceInfo, detail: Option<&str>) {
+    fn source(
+        &mut self,
+        at_ns: u64,
+        time_ns: i64,
+        state: SourceState,
+        info: &SourceInfo,
+        detail: Option<&str>,
+    ) {
         let name = self.identity.source;
         let why = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
         match state {
@@ -350,13 +357,12 @@ impl Hub {
             SourceState::Restarting => tracing::warn!("the source {name} is started again{why}"),
             SourceState::Down => tracing::error!("the source {name} is down{why}"),
         }
-        let now_ns = clock::awake_ns();
         match state {
             SourceState::Up => self.watch.source_up(),
             SourceState::Restarting => {
-                self.watch.source_restarting(now_ns, time_ns, detail, &mut self.telling);
+                self.watch.source_restarting(at_ns, time_ns, detail, &mut self.telling);
             }
-            SourceState::Down => self.watch.source_down(now_ns, time_ns, detail, &mut self.telling),
+            SourceState::Down => self.watch.source_down(at_ns, time_ns, detail, &mut self.telling),
         }
         self.tell();
         self.send(&Message::Source(SourceLine {

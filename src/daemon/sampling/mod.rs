@@ -229,7 +229,8 @@ impl Sampler {
     /// Hands over what became of the source.
     fn source(&mut self, state: SourceState, info: SourceInfo, detail: Option<String>) {
         self.feed.totals.info = info;
-        self.outlet.push(Handed::Source { time_ns: clock::unix_ns(), state, info, detail });
+        let (at_ns, time_ns) = (clock::awake_ns(), clock::unix_ns());
+        self.outlet.push(Handed::Source { at_ns, time_ns, state, info, detail });
         self.outlet.wake();
     }
 
