@@ -17,10 +17,12 @@ pub const BEAT_NS: u64 = 20_000_000;
 const PATIENCE_NS: u64 = 2_000_000_000;
 /// What begins so soon after a wake is still the waking, and a delay so long is more than that, ns.
 const WAKING_NS: u64 = 5_000_000_000;
-/// Told gaps that are remembered.
-const MOST_TOLD: usize = 64;
-/// In a recording a late heartbeat has the time of the sample after it, so the two may be so far apart, ns.
-const TOLD_APART_NS: i64 = 500_000_000;
+/// A sampler that was started and has written nothing yet may take so long, ns: below that it is no stall.
+const STARTING_NS: u64 = 5_000_000_000;
+/// Told gaps that are remembered, and gaps that may still be told of.
+const MOST_TOLD: usize = 1_024;
+/// A gap of a recording and what is told of it may be so far apart, besides what the recording leaves open, ns.
+const TOLD_APART_NS: u64 = 500_000_000;
 /// On-time samples that must have come before their sum can bear witness: one may have been finished before
 /// the gap, another under way.
 const LEAST_SAMPLES: u32 = 3;
@@ -96,6 +98,35 @@ pub struct Judgement {
     pub seq: Option<u64>,
 }
 
+impl Judgement {
+    /// The same, as a recording would tell it.
+    fn as_told(&self) -> Told {
+        Told {
+            verdict: self.verdict,
+            certain: self.certain,
+            ended_ns: self.ended_unix_ns,
+            duration_ns: self.duration_ns,
+        }
+    }
+
+    /// As it was told when it happened: the samples lack what decided it, and most of its beats.
+    fn told(self, told: &Told) -> Self {
+        let earlier_ns = u64::try_from(self.ended_unix_ns.saturating_sub(told.ended_ns)).unwrap_or(0);
+        let end_ns = self.end_ns.saturating_sub(earlier_ns);
+        let asleep = told.verdict == Verdict::Sleep;
+        Self {
+            verdict: told.verdict,
+            certain: told.certain,
+            start_ns: end_ns.saturating_sub(if asleep { 0 } else { told.duration_ns }),
+            end_ns,
+            ended_unix_ns: told.ended_ns,
+            duration_ns: told.duration_ns,
+            asleep_ns: if asleep { told.duration_ns } else { self.asleep_ns },
+            seq: self.seq,
+        }
+    }
+}
+
 /// An undecided case: the heartbeat was late.
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -109,8 +140,12 @@ struct Case {
     /// on average.
     between_ns: u64,
     asleep_ns: u64,
-    /// The late sample that followed.
-    late_seq: Option<u64>,
+    /// In a recording: how much earlier it may have been.
+    slack_ns: u64,
+    /// Late samples that do not reach back into it.
+    after: Late,
+    /// Late samples that do.
+    late: Late,
     /// The first sample that followed.
     first_seq: Option<u64>,
     /// On-time samples since it began, and their intervals' sum.
@@ -122,6 +157,28 @@ struct Case {
     continued: bool,
     /// The sampler had filled its output and waited for us.
     filled: bool,
+}
+
+/// Late samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Late {
+    /// The first.
+    seq: Option<u64>,
+    /// The sum of the sampler's intervals.
+    ns: u64,
+    /// One was of the fast path, which is ours: it can't say what another process did meanwhile.
+    by_us: bool,
+}
+
+impl Late {
+    fn hear(&mut self, observed: &Observed) {
+        self.seq.get_or_insert(observed.seq);
+        if observed.degraded {
+            self.by_us = true;
+        } else {
+            self.ns = self.ns.saturating_add(observed.interval_ns);
+        }
+    }
 }
 
 impl Case {
@@ -136,14 +193,35 @@ impl Case {
             self.restarted = true;
         } else if observed.held_up && self.on_time >= LEAST_SAMPLES {
             self.filled = true;
-        } else if observed.late && observed.began_ns() < self.end_ns {
-            self.late_seq.get_or_insert(observed.seq);
+        } else if observed.late {
+            self.after.hear(observed);
+            if observed.began_ns() < self.end_ns {
+                self.take_after();
+            }
         } else {
             self.on_time += 1;
-            // The fast path is ours: it can't say what another process did meanwhile.
             if !observed.degraded {
                 self.on_time_ns = self.on_time_ns.saturating_add(observed.interval_ns);
             }
+        }
+    }
+
+    /// What was late after it was late in it: it reaches back into it, or another late beat belongs to it.
+    fn take_after(&mut self) {
+        let after = std::mem::take(&mut self.after);
+        self.late.seq = self.late.seq.or(after.seq);
+        self.late.ns = self.late.ns.saturating_add(after.ns);
+        self.late.by_us |= after.by_us;
+    }
+
+    /// What it is found to be in a recording, before it is known what was told of it.
+    fn found(&self, verdict: Verdict) -> Told {
+        Told {
+            // What is told of a case is no stall.
+            verdict: if verdict == Verdict::Stall { Verdict::Pause } else { verdict },
+            certain: false,
+            ended_ns: self.ended_unix_ns,
+            duration_ns: self.delays_ns.saturating_add(self.between_ns),
         }
     }
 
@@ -161,8 +239,12 @@ pub struct Judge {
     arrivals: VecDeque<Observed>,
     beats: Beats,
     witness: Witness,
-    /// What a recording says of its gaps, oldest first.
+    /// What a recording says of its gaps, and has not been found in its samples yet.
     told: VecDeque<Told>,
+    /// A recording's gaps of which nothing was told until they were judged, and how much earlier each may have been, ns.
+    judged: VecDeque<(Told, u64)>,
+    /// When the last sample came, complete or not.
+    last_arrival_ns: u64,
     /// Time asleep that no beat has accounted for yet.
     slept_ns: u64,
     woke_at_ns: Option<u64>,
@@ -171,8 +253,10 @@ pub struct Judge {
     held_up_at_ns: Option<u64>,
     /// When the last complete sample came, or the source was started.
     last_sample_ns: u64,
-    /// A complete sample has come since the source was started.
+    /// A complete sample has come since the last silence that was a stall; before the first one ever nothing is missed.
     heard: bool,
+    /// A complete sample has come since the source was started.
+    heard_since_start: bool,
 }
 
 impl Default for Judge {
@@ -183,12 +267,15 @@ impl Default for Judge {
             beats: Beats::default(),
             witness: Witness::default(),
             told: VecDeque::new(),
+            judged: VecDeque::new(),
+            last_arrival_ns: 0,
             slept_ns: 0,
             woke_at_ns: None,
             continued_at_ns: None,
             held_up_at_ns: None,
             last_sample_ns: 0,
             heard: false,
+            heard_since_start: false,
         }
     }
 }
@@ -227,21 +314,62 @@ impl Judge {
 
     /// A recording says what was made of a gap.
     pub fn told(&mut self, told: Told) {
-        if self.told.len() == MOST_TOLD {
-            self.told.pop_front();
+        // A stall or a sleep is told right after the sample that shows it.
+        let judged = self.judged.iter().position(|(found, slack_ns)| is_of(&told, found, *slack_ns));
+        match judged {
+            Some(at) => drop(self.judged.remove(at)),
+            None => remember(&mut self.told, told),
         }
-        self.told.push_back(told);
     }
 
-    /// What was told of a case; it is told of no other.
-    fn told_of(&mut self, case: &Case) -> Option<(Verdict, bool)> {
-        let began = |ended_ns: i64, ns: u64| ended_ns.saturating_sub(i64::try_from(ns).unwrap_or(i64::MAX));
-        let is_it = |told: &Told| {
-            began(told.ended_ns, told.duration_ns) <= case.ended_unix_ns.saturating_add(TOLD_APART_NS)
-                && began(case.ended_unix_ns, case.delays_ns) <= told.ended_ns.saturating_add(TOLD_APART_NS)
+    /// A gap of a recording as it was told, where it was; else as it is judged, and it may still be told. `slack_ns`: it
+    /// may have been so much earlier.
+    fn as_told(&mut self, judgement: Judgement, slack_ns: u64, rules: &Rules) -> Judgement {
+        if !rules.recorded {
+            return judgement;
+        }
+        let found = judgement.as_told();
+        let Some(told) = told_of(&self.told, &found, slack_ns).and_then(|at| self.told.remove(at)) else {
+            remember(&mut self.judged, (found, slack_ns));
+            return judgement;
         };
-        let at = self.told.iter().position(is_it)?;
-        self.told.remove(at).map(|told| (told.verdict, told.certain))
+        judgement.told(&told)
+    }
+
+    /// What was told of a gap that the samples do not show, as none came after it or the sampler was started anew, once
+    /// they are past it; call it until there is none. `at_ns` is now, `unix_ns` too; `closing`: nothing more will come.
+    pub fn told_alone(
+        &mut self,
+        at_ns: u64,
+        unix_ns: i64,
+        closing: bool,
+        rules: &Rules,
+    ) -> Option<Judgement> {
+        let cases = &self.cases;
+        let is_due = |told: &Told| {
+            let since_ns = u64::try_from(unix_ns.saturating_sub(told.ended_ns)).unwrap_or(0);
+            let of_a_case = |case: &Case| is_of(told, &case.found(told.verdict), case.slack_ns);
+            (closing || since_ns >= PATIENCE_NS + TOLD_APART_NS) && !cases.iter().any(of_a_case)
+        };
+        let is_gap =
+            |told: &Told| told.verdict == Verdict::Sleep || told.duration_ns >= rules.min_duration_ns;
+        let told = loop {
+            let at = self.told.iter().position(is_due)?;
+            if let Some(told) = self.told.remove(at).filter(is_gap) {
+                break told;
+            }
+        };
+        let now = Judgement {
+            verdict: told.verdict,
+            certain: told.certain,
+            start_ns: at_ns,
+            end_ns: at_ns,
+            ended_unix_ns: unix_ns,
+            duration_ns: told.duration_ns,
+            asleep_ns: 0,
+            seq: None,
+        };
+        Some(now.told(&told))
     }
 
     /// The heartbeat woke at `at_ns`, so late. Sleep without lateness is decided here.
@@ -260,7 +388,7 @@ impl Judge {
             _ => 0,
         };
         if delay_ns < rules.min_duration_ns {
-            return (asleep_ns > 0).then_some(Judgement {
+            let sleep = (asleep_ns > 0).then_some(Judgement {
                 verdict: Verdict::Sleep,
                 certain: true,
                 start_ns: at_ns,
@@ -270,10 +398,13 @@ impl Judge {
                 asleep_ns,
                 seq: None,
             });
+            return sleep.map(|sleep| self.as_told(sleep, 0, rules));
         }
         // It began between two wakes: half a period before the one that it made late.
         let start_ns = at_ns.saturating_sub(delay_ns + BEAT_NS / 2);
         let due_ns = at_ns.saturating_sub(delay_ns);
+        // A recording has one beat a sample, the latest one, at the sample's time.
+        let slack_ns = if rules.recorded { at_ns.saturating_sub(self.last_arrival_ns) } else { 0 };
         let full = self.cases.len() == MOST_CASES;
         match self.cases.last_mut() {
             Some(case) if full || due_ns.saturating_sub(case.end_ns) < expected_ns => {
@@ -282,6 +413,7 @@ impl Judge {
                 case.asleep_ns = case.asleep_ns.saturating_add(asleep_ns);
                 case.end_ns = at_ns;
                 case.ended_unix_ns = unix_ns;
+                case.take_after();
                 case.continued |=
                     self.continued_at_ns.is_some_and(|at| case.is_continued_at(at, expected_ns));
             }
@@ -293,7 +425,9 @@ impl Judge {
                     delays_ns: delay_ns,
                     between_ns: BEAT_NS / 2,
                     asleep_ns,
-                    late_seq: None,
+                    slack_ns,
+                    after: Late::default(),
+                    late: Late::default(),
                     first_seq: None,
                     on_time: 0,
                     on_time_ns: 0,
@@ -335,9 +469,11 @@ impl Judge {
             self.arrivals.pop_front();
         }
         self.arrivals.push_back(*observed);
+        self.last_arrival_ns = observed.at_ns;
         if !observed.degraded {
             self.last_sample_ns = observed.at_ns;
             self.heard = true;
+            self.heard_since_start = true;
         }
         // What waited for us stood still because we did.
         if !observed.late || observed.first || observed.degraded || observed.held_up {
@@ -356,22 +492,28 @@ impl Judge {
         };
         if !live {
             // Without a heartbeat there is no second clock: the recording itself is late.
-            return (lateness_ns >= rules.min_duration_ns).then(|| judgement(Verdict::Pause, lateness_ns, 0));
+            let pause =
+                (lateness_ns >= rules.min_duration_ns).then(|| judgement(Verdict::Pause, lateness_ns, 0));
+            return pause.map(|pause| self.as_told(pause, 0, rules));
         }
         let duration_ns = lateness_ns
             .saturating_sub(self.beats.inside(begin_ns, observed.at_ns))
             .saturating_sub(overdue_ns);
-        if duration_ns < rules.min_duration_ns {
+        // A recording has one beat a sample: what others of a gap were late by can't be taken off.
+        let of_a_gap =
+            rules.recorded && self.beats.is_held_up(begin_ns, observed.at_ns, rules.min_duration_ns);
+        if duration_ns < rules.min_duration_ns || of_a_gap {
             return None;
         }
-        match self.woke_at_ns {
+        let judgement = match self.woke_at_ns {
             // Its interval reaches back into the sleep, and may or may not include it.
-            Some(woke) if begin_ns < woke => None,
+            Some(woke) if begin_ns < woke => return None,
             Some(woke) if begin_ns - woke < WAKING_NS && duration_ns < WAKING_NS => {
-                Some(judgement(Verdict::Sleep, 0, 0))
+                judgement(Verdict::Sleep, 0, 0)
             }
-            _ => Some(judgement(Verdict::Stall, duration_ns, 0)),
-        }
+            _ => judgement(Verdict::Stall, duration_ns, 0),
+        };
+        Some(self.as_told(judgement, 0, rules))
     }
 
     /// How long no sample has come while the heartbeat ran, ns.
@@ -386,7 +528,7 @@ impl Judge {
     /// Samples are due from here on: the source has just been started.
     pub fn started(&mut self, now_ns: u64) {
         self.last_sample_ns = now_ns;
-        self.heard = false;
+        self.heard_since_start = false;
     }
 
     /// The sampler was ended, or ended: the silence before that is a stall where it is long enough.
@@ -401,14 +543,20 @@ impl Judge {
         let silence_ns = self.silence_ns(now_ns, overdue_ns);
         let duration_ns = silence_ns.saturating_sub(expected_ns);
         let late = silence_ns as f64 > expected_ns as f64 * rules.threshold_ratio;
-        let heard = std::mem::take(&mut self.heard);
+        let least_ns = if self.heard_since_start {
+            rules.min_duration_ns
+        } else {
+            rules.min_duration_ns.max(STARTING_NS)
+        };
         let begin_ns = std::mem::replace(&mut self.last_sample_ns, now_ns);
         // The going down and the waking: the sleep itself is counted by the heartbeat.
         let waking = self.woke_at_ns.is_some_and(|woke| begin_ns < woke.saturating_add(WAKING_NS));
         if waking && duration_ns < WAKING_NS {
             return None;
         }
-        (heard && late && duration_ns >= rules.min_duration_ns).then_some(Judgement {
+        // One that hangs again and again is silent once: what follows is the same silence.
+        let stalled = late && duration_ns >= least_ns && std::mem::take(&mut self.heard);
+        stalled.then_some(Judgement {
             verdict: Verdict::Stall,
             certain: true,
             start_ns: now_ns.saturating_sub(duration_ns),
@@ -438,15 +586,20 @@ impl Judge {
         if !settled && !closing {
             return None;
         }
-        let waited = closing || ran_ns >= PATIENCE_NS;
-        let (verdict, certain) = match self.told_of(&case) {
-            Some(told) => told,
-            // It may still be told: as late as it was decided.
-            None if rules.recorded && !waited => return None,
-            None => self.verdict(&case, now_ns, expected_ns, waited, rules)?,
+        let heard_out = ran_ns >= PATIENCE_NS;
+        let is_told = told_of(&self.told, &case.found(Verdict::Pause), case.slack_ns).is_some();
+        // It may still be told: as late as it was decided.
+        if rules.recorded && !is_told && !heard_out && !closing {
+            return None;
+        }
+        let (verdict, certain) = match self.verdict(&case, now_ns, expected_ns, heard_out, rules) {
+            Some(verdict) => verdict,
+            // More could have been heard.
+            None if closing || is_told => (Verdict::Pause, false),
+            None => return None,
         };
         self.cases.remove(0);
-        Some(Judgement {
+        let judgement = Judgement {
             verdict,
             certain,
             start_ns: case.start_ns,
@@ -457,8 +610,9 @@ impl Judge {
                 _ => case.delays_ns.saturating_add(case.between_ns),
             },
             asleep_ns: case.asleep_ns,
-            seq: case.late_seq.or(case.first_seq),
-        })
+            seq: case.late.seq.or(case.first_seq),
+        };
+        Some(self.as_told(judgement, case.slack_ns, rules))
     }
 
     /// The verdict and whether it is certain; `None` while more has to be heard.
@@ -467,7 +621,7 @@ impl Judge {
         case: &Case,
         now_ns: u64,
         expected_ns: u64,
-        waited: bool,
+        heard_out: bool,
         rules: &Rules,
     ) -> Option<(Verdict, bool)> {
         let waking = self.woke_at_ns.is_some_and(|woke| {
@@ -477,30 +631,59 @@ impl Judge {
         if waking && case.delays_ns < WAKING_NS {
             return Some((Verdict::Sleep, true));
         }
-        if case.continued || case.filled || self.witness.rest_went_on(case.start_ns, case.end_ns) {
+        let other_gap = |from_ns, to_ns| self.beats.is_held_up(from_ns, to_ns, rules.min_duration_ns);
+        let (start_ns, end_ns) = (case.start_ns, case.end_ns);
+        if case.continued || case.filled || self.witness.rest_went_on(start_ns, end_ns, other_gap) {
             return Some((Verdict::Starved, true));
         }
-        if case.late_seq.is_some() {
-            // A late sample of our own making is no second witness: the kernel has to be one. Of a recording that says
-            // nothing of it nobody knows whether this process was stopped.
-            let certain = (rules.external && !rules.recorded)
-                || self.witness.rest_stood_still(case.start_ns, case.end_ns);
-            return Some((Verdict::Pause, certain));
+        // A late sample of our own making is no second witness: the kernel has to be one. Of a recording that says
+        // nothing of it nobody knows whether this process was stopped.
+        let confirmed = || {
+            (rules.external && !rules.recorded) || self.witness.rest_stood_still(start_ns, end_ns, other_gap)
+        };
+        // Who stood still as we did has an interval as long: one that is a little late says nothing.
+        if case.late.ns > 0 && case.late.ns.saturating_mul(2) >= case.delays_ns {
+            return Some((Verdict::Pause, confirmed()));
         }
-        if case.restarted || (!rules.external && case.on_time > 0) {
+        if case.restarted || case.late.by_us || (!rules.external && case.on_time > 0) {
             // A sample came that can't tell: the first of a restarted source, or one of our own making.
             return Some((Verdict::Pause, false));
         }
         // A machine that stood still for more than the threshold would have made a sample late.
         let telling = case.delays_ns as f64 > rules.threshold_ratio * expected_ns as f64;
         let since_ns = now_ns.saturating_sub(case.start_ns);
-        let adds_up = case.on_time_ns >= since_ns.saturating_sub(2 * expected_ns);
+        let sampled_ns = case.on_time_ns.saturating_add(case.late.ns);
+        let adds_up = sampled_ns >= since_ns.saturating_sub(2 * expected_ns);
         if telling && case.on_time >= LEAST_SAMPLES && adds_up {
             return Some((Verdict::Starved, true));
         }
         // Nothing followed: the sampler stood still too. Something did, and told nothing: nobody knows.
-        waited.then_some((Verdict::Pause, case.on_time == 0))
+        let nothing = case.on_time == 0 && case.late.seq.is_none();
+        heard_out.then(|| (Verdict::Pause, nothing && confirmed()))
     }
+}
+
+/// Whether something told is of a gap that was found in a recording, which may have been `slack_ns` earlier than it seems.
+fn is_of(told: &Told, found: &Told, slack_ns: u64) -> bool {
+    let before = |ns: i64, by_ns: u64| ns.saturating_sub(i64::try_from(by_ns).unwrap_or(i64::MAX));
+    let end = |told: &Told| told.ended_ns.saturating_add_unsigned(TOLD_APART_NS);
+    // In a stall the heartbeat was on time, in all others it was late.
+    (told.verdict == Verdict::Stall) == (found.verdict == Verdict::Stall)
+        && before(told.ended_ns, told.duration_ns) <= end(found)
+        && before(found.ended_ns, found.duration_ns.saturating_add(slack_ns)) <= end(told)
+}
+
+/// Which of those is told of, the nearest by its duration.
+fn told_of(among: &VecDeque<Told>, found: &Told, slack_ns: u64) -> Option<usize> {
+    let of_it = among.iter().enumerate().filter(|(_, told)| is_of(told, found, slack_ns));
+    of_it.min_by_key(|(_, told)| told.duration_ns.abs_diff(found.duration_ns)).map(|(at, _)| at)
+}
+
+fn remember<T>(all: &mut VecDeque<T>, more: T) {
+    if all.len() == MOST_TOLD {
+        all.pop_front();
+    }
+    all.push_back(more);
 }
 
 /// The last late beats.
@@ -532,6 +715,11 @@ impl Beats {
         (1..=self.len)
             .map(|back| self.entries[(self.next + BEATS - back) % BEATS])
             .take_while(move |(at, _)| *at > from_ns)
+    }
+
+    /// Whether a beat was late by `least_ns` or more in a span of time.
+    fn is_held_up(&self, from_ns: u64, to_ns: u64, least_ns: u64) -> bool {
+        self.since(from_ns).any(|(at, delay)| delay >= least_ns && at.saturating_sub(delay) < to_ns)
     }
 
     /// How much of a span of time was heartbeat delay, ns.

@@ -268,6 +268,7 @@ impl Engine {
     pub fn finish(&mut self, now: &Stamp, notices: &mut Vec<Notice>) {
         let now_ns = self.advance(now);
         self.decide(now_ns, true, notices);
+        self.tell_alone(now_ns, now.unix_ns, true, notices);
         if let Some(open) = self.episode.take() {
             open.end(now_ns, now.unix_ns, false, notices);
         }
@@ -350,6 +351,7 @@ impl Engine {
         self.report(judgement, notices);
         // The reading may be older than what was told since.
         self.decide(at_ns.saturating_sub(overdue), false, notices);
+        self.tell_alone(at_ns, at.unix_ns, false, notices);
         sample
     }
 
@@ -452,6 +454,17 @@ impl Engine {
         let (now_ns, expected_ns, rules) = (self.timeline.now_ns(), self.expected_or_nominal(), self.rules());
         while let Some(judgement) = self.judge.decide(now_ns, ran_to_ns, expected_ns, closing, &rules) {
             self.report(Some(judgement), notices);
+        }
+    }
+
+    /// Tells the gaps of a recording that its samples do not show.
+    fn tell_alone(&mut self, at_ns: u64, unix_ns: i64, closing: bool, notices: &mut Vec<Notice>) {
+        let rules = self.rules();
+        while let Some(judgement) = self.judge.told_alone(at_ns, unix_ns, closing, &rules) {
+            // The first sample after it, where there is one.
+            let after = self.ring.iter().find(|entry| entry.at_ns >= judgement.end_ns);
+            let seq = after.map(|entry| entry.sample.seq);
+            self.report(Some(Judgement { seq, ..judgement }), notices);
         }
     }
 

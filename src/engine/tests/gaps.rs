@@ -139,6 +139,121 @@ fn a_child_that_never_writes_again_is_a_stall_until_it_is_ended() {
 }
 
 #[test]
+fn a_second_freeze_is_as_certain_as_the_first() {
+    let mut world = World::new(Origin::Own);
+    world.live(5_000);
+    for _ in 0..3 {
+        world.freeze(1_000);
+        world.live(2_500);
+    }
+    let judged: Vec<_> = world.gaps().iter().map(|gap| (gap.verdict, gap.certain)).collect();
+    assert_eq!(judged, [(Verdict::Pause, true); 3]);
+}
+
+#[test]
+fn a_late_sample_of_the_fast_path_confirms_no_pause() {
+    let mut world = World::new(Origin::Child);
+    world.reading.degraded = true;
+    world.live(5_000);
+    // It is this process that makes it.
+    world.run(1_000, Running { we: false, sampler: false, rest: true });
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, false, 1_000);
+}
+
+#[test]
+fn a_sample_that_is_a_little_late_confirms_no_long_pause() {
+    for hiccup_ms in [0, 130, 250] {
+        let mut world = World::new(Origin::Child);
+        world.live(5_000);
+        world.stop_us(500);
+        // The sampler had a hiccup while we were not run.
+        world.run(100 + hiccup_ms, Running { we: false, sampler: false, rest: true });
+        world.stop_us(600);
+        world.live(3_000);
+        assert_gap(&world, Verdict::Starved, true, 1_200 + hiccup_ms);
+    }
+    // One that was late by as much as we were stood still, too.
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.stop_us(200);
+    world.freeze(900);
+    world.stop_us(100);
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, true, 1_200);
+}
+
+#[test]
+fn samples_that_do_not_add_up_say_that_nobody_knows() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    // Three came meanwhile, and then none for long: not late, as the sampler says, but no account of the time either.
+    world.stop_us(300);
+    world.run(700, Running { we: false, sampler: false, rest: true });
+    world.forget_interval();
+    world.live(3_000);
+    assert_gap(&world, Verdict::Pause, false, 1_000);
+}
+
+#[test]
+fn a_renewed_child_that_hangs_at_its_start_is_one_stall_however_often_it_is_tried() {
+    let mut world = World::new(Origin::Child);
+    world.live(5_000);
+    world.sampling = false;
+    world.renew(100);
+    for _ in 0..3 {
+        world.live(10_000);
+        assert!(world.end_if_silent());
+        let now = world.now();
+        world.engine.started(&now);
+    }
+    assert_gap(&world, Verdict::Stall, true, 9_900);
+    // One that fails at once, after it has delivered, has left no time out.
+    world.notices.clear();
+    world.sampling = true;
+    world.live(5_000);
+    world.renew(1_000);
+    world.live(900);
+    world.renew(100);
+    world.live(3_000);
+    assert!(world.gaps().is_empty(), "{:?}", world.gaps());
+}
+
+#[test]
+fn the_first_five_seconds_after_a_wake_are_still_the_waking() {
+    for (after_ms, delay_ms, verdict) in [
+        (4_800, 1_000, Verdict::Sleep),
+        (5_200, 1_000, Verdict::Pause),
+        (2_000, 4_900, Verdict::Sleep),
+        (2_000, 5_100, Verdict::Pause),
+    ] {
+        let mut world = World::new(Origin::Child);
+        world.live(5_000);
+        world.sleep(3_600_000);
+        world.live(after_ms);
+        world.notices.clear();
+        world.freeze(delay_ms);
+        world.live(4_000);
+        assert_eq!(world.gap().verdict, verdict, "{delay_ms} ms, {after_ms} after the wake");
+    }
+}
+
+#[test]
+fn a_pause_is_as_long_as_it_was_whenever_it_begins_between_two_beats() {
+    let mut errors = Vec::new();
+    for offset_ms in 0..20 {
+        let mut world = World::new(Origin::Child);
+        world.live(5_000 + offset_ms);
+        world.freeze(1_000);
+        world.live(3_000);
+        errors.push(ms(world.gap().duration_ns) as i64 - 1_000);
+    }
+    // Half a period either way is what can't be known, and nothing is left of it on average.
+    assert!(errors.iter().all(|error| error.abs() <= 10), "{errors:?}");
+    assert!(errors.iter().sum::<i64>().abs() <= 20, "{errors:?}");
+}
+
+#[test]
 fn a_child_that_never_wrote_at_all_is_no_gap() {
     let mut world = World::new(Origin::Child);
     world.sampling = false;
@@ -519,5 +634,6 @@ fn what_is_undecided_when_everything_ends_is_decided_then() {
     world.live(20);
     let now = world.now();
     world.engine.finish(&now, &mut world.notices);
-    assert_gap(&world, Verdict::Pause, true, 1_000);
+    // For a second witness there was no time.
+    assert_gap(&world, Verdict::Pause, false, 1_000);
 }

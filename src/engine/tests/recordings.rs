@@ -66,11 +66,17 @@ fn a_recording_with_heartbeats_tells_the_story_of_the_live_run() {
 enum When {
     First,
     AsItWas,
+    Last,
     Never,
 }
 
 /// Replays a live run's samples.
 fn replayed(live: &World, when: When) -> World {
+    replayed_with(live, when, u64::MAX)
+}
+
+/// The same; before the sample of that number the source was started anew.
+fn replayed_with(live: &World, when: When, restarted: u64) -> World {
     let told: Vec<Told> = live
         .gaps()
         .iter()
@@ -87,7 +93,7 @@ fn replayed(live: &World, when: When) -> World {
     match when {
         When::First => left.by_ref().for_each(|told| replayed.engine.told(told)),
         When::Never => left.by_ref().for_each(drop),
-        When::AsItWas => {}
+        When::AsItWas | When::Last => {}
     }
     for sample in &live.samples {
         let arrival_ns = sample.interval_ns.unwrap_or(sample.elapsed_ns);
@@ -95,8 +101,13 @@ fn replayed(live: &World, when: When) -> World {
         at.total_ns += arrival_ns;
         at.unix_ns = sample.time_ns;
         // A second late, as a case that waits for its witnesses is.
-        while let Some(told) = left.next_if(|told| told.ended_ns + 1_000_000_000 < sample.time_ns) {
+        let is_due =
+            |told: &Told| told.ended_ns + 1_000_000_000 < sample.time_ns && matches!(when, When::AsItWas);
+        while let Some(told) = left.next_if(is_due) {
             replayed.engine.told(told);
+        }
+        if sample.seq == restarted {
+            replayed.engine.started(&at);
         }
         if let Some(delay_ns) = sample.heartbeat_ns {
             replayed.engine.beat(&Beat { at, delay_ns }, &mut replayed.notices);
@@ -104,6 +115,7 @@ fn replayed(live: &World, when: When) -> World {
         let reading = Reading { elapsed_ns: sample.elapsed_ns, ..Reading::default() };
         replayed.engine.sample(&reading, &at, None, &mut replayed.notices);
     }
+    left.for_each(|told| replayed.engine.told(told));
     replayed.engine.finish(&at, &mut replayed.notices);
     replayed
 }
@@ -125,4 +137,106 @@ fn a_recording_tells_what_was_made_of_a_gap_though_it_lacks_what_decided_it() {
     }
     let untold = story(&replayed(&live, When::Never));
     assert_eq!(untold, [(Verdict::Pause, false), (Verdict::Pause, false)], "nobody knows any more");
+}
+
+/// What was told, to 50 ms.
+fn told(world: &World) -> Vec<(Verdict, bool, u64)> {
+    world.gaps().iter().map(|gap| (gap.verdict, gap.certain, (ms(gap.duration_ns) + 25) / 50)).collect()
+}
+
+#[test]
+fn a_recording_tells_a_silence_that_no_sample_of_it_shows() {
+    for freeze_ms in [0, 1_000] {
+        let mut live = World::new(Origin::Child);
+        live.live(5_000);
+        live.freeze(freeze_ms);
+        live.sampling = false;
+        while !live.end_if_silent() {
+            live.live(100);
+        }
+        let now = live.now();
+        live.engine.started(&now);
+        live.sampling = true;
+        let restarted = live.samples.last().unwrap().seq + 1;
+        live.live(5_000);
+        let verdicts: Vec<Verdict> = live.gaps().iter().map(|gap| gap.verdict).collect();
+        let stall = [Verdict::Pause, Verdict::Stall];
+        assert_eq!(verdicts, stall[usize::from(freeze_ms == 0)..]);
+        for when in [When::First, When::AsItWas] {
+            let again = replayed_with(&live, when, restarted);
+            let mut story = told(&again);
+            // What no sample shows is told when it is known that none does.
+            story.sort_by_key(|(verdict, ..)| *verdict == Verdict::Stall);
+            assert_eq!(story, told(&live), "{when:?}, {freeze_ms} ms");
+            let times = |world: &World| {
+                let mut times: Vec<_> =
+                    world.gaps().iter().map(|gap| (gap.started_ns, gap.ended_ns)).collect();
+                times.sort_unstable();
+                times
+            };
+            assert_eq!(times(&again), times(&live));
+        }
+    }
+}
+
+#[test]
+fn a_recording_that_ends_before_the_pause_tells_it_all_the_same() {
+    let mut live = World::new(Origin::Child);
+    live.live(5_000);
+    let before = live.samples.len();
+    live.freeze(1_000);
+    live.sampling = false;
+    live.live(3_000);
+    live.samples.truncate(before);
+    assert_eq!(told(&live), [(Verdict::Pause, true, 20)]);
+    for when in [When::First, When::Last] {
+        let again = replayed(&live, when);
+        assert_eq!(told(&again), told(&live), "{when:?}");
+    }
+}
+
+#[test]
+fn a_recording_tells_how_long_a_gap_of_many_waits_was() {
+    let mut live = World::new(Origin::Child);
+    live.live(5_000);
+    for _ in 0..4 {
+        live.freeze(300);
+        live.run(20, Running { we: true, sampler: false, rest: true });
+    }
+    live.live(5_000);
+    let ended_by = live.gap().seq.unwrap();
+    for when in [When::First, When::AsItWas] {
+        assert_eq!(told(&replayed(&live, when)), told(&live), "{when:?}");
+    }
+    // The evidence of an event ends with the gap.
+    live.samples.retain(|sample| sample.seq <= ended_by);
+    assert_eq!(told(&replayed(&live, When::Last)), told(&live));
+}
+
+#[test]
+fn what_a_recording_tells_and_shows_is_one_gap() {
+    let mut live = World::new(Origin::Child);
+    live.live(5_000);
+    live.run(1_480, Running { we: true, sampler: false, rest: true });
+    live.live(8_000);
+    live.freeze(2_200);
+    live.live(8_000);
+    let verdicts: Vec<Verdict> = live.gaps().iter().map(|gap| gap.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Stall, Verdict::Pause]);
+    for when in [When::First, When::AsItWas] {
+        let mut without_heartbeat = World::new(Origin::Child);
+        without_heartbeat.notices.clone_from(&live.notices);
+        without_heartbeat.samples = live
+            .samples
+            .iter()
+            .map(|sample| crate::sample::Sample { heartbeat_ns: None, ..*sample })
+            .collect();
+        assert_eq!(told(&replayed(&live, when)), told(&live), "{when:?}");
+        // Of a recording of a recording; without a heartbeat each is a pause until it is told what it was.
+        without_heartbeat
+            .notices
+            .retain(|notice| matches!(notice, Notice::Gap(gap) if gap.verdict == Verdict::Pause));
+        assert!(told(&replayed(&without_heartbeat, when)).contains(&(Verdict::Pause, true, 44)));
+        assert_eq!(replayed(&without_heartbeat, when).gaps().len(), 2, "{when:?}");
+    }
 }

@@ -199,6 +199,12 @@ impl World {
         }
     }
 
+    /// The sampler loses the document that it was at: the next one's interval begins now.
+    pub(super) fn forget_interval(&mut self) {
+        self.last_sample_ms = self.awake_ms;
+        self.sample_due_ms = self.awake_ms + self.interval_ms;
+    }
+
     fn overdue(&self) -> u64 {
         self.awake_ms.saturating_sub(self.beat_due_ms)
     }
