@@ -38,7 +38,10 @@ fn of_process(pid: Option<libc::pid_t>) -> String {
 }
 
 fn go_on(pid: Option<libc::pid_t>) -> String {
-    pid.map(|pid| format!("; `kill -CONT {pid}` has a stopped one go on")).unwrap_or_default()
+    pid.map_or_else(
+        || "; end it, and start it again".to_owned(),
+        |pid| format!("; `kill -CONT {pid}` has a stopped one go on"),
+    )
 }
 
 /// A connection to the daemon.

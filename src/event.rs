@@ -176,6 +176,12 @@ pub struct Told {
     pub duration_ns: u64,
 }
 
+impl Told {
+    /// So many are kept at most where gaps are remembered, the newest: more than the longest ring has room for, five minutes
+    /// of gaps of a quarter of a second.
+    pub const MOST: usize = 1_024;
+}
+
 /// The most stressed sample of an episode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peak {

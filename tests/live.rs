@@ -65,9 +65,11 @@ fn recorded(daemon: &Daemon, gap: &Value) {
     assert!(told.iter().any(|told| told["event"] == gap["event"]), "{gap} is not told in {told:?}");
     fs::write(&recording, stream).unwrap();
     let told = daemon.run("analyze", &["--json", recording.to_str().unwrap()]).stdout;
-    let gaps: Vec<Value> =
-        told.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line| is(line, "gap")).collect();
-    let again = gaps.last().unwrap_or_else(|| panic!("no gap in what was recorded after {gap}"));
+    let lines = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let again = lines.into_iter().find(|line| is(line, "gap") && line["time"] == gap["time"]);
+    let again =
+        again.unwrap_or_else(|| panic!("no gap of that time in what was recorded after {gap}: {told}"));
+    assert_eq!(again["duration_ms"], gap["duration_ms"]);
     assert_eq!((&again["verdict"], &again["certain"]), (&gap["verdict"], &gap["certain"]));
 }
 

@@ -263,7 +263,7 @@ fn gap(object: &Map<String, Value>) -> Result<Option<Told>, Wrong> {
 /// be derived from the one before.
 fn hello(object: &Map<String, Value>) -> Option<Result<Vec<Item>, Wrong>> {
     let mut items = Vec::new();
-    for (key, most) in [("gaps", 64), ("ring", 6_000)] {
+    for (key, most) in [("gaps", 1_024), ("ring", 6_000)] {
         let elements = match object.get(key) {
             None => continue,
             Some(Value::Array(elements)) => elements,

@@ -11,7 +11,7 @@ use super::handover::{Handed, Inlet, QUEUE, SourceState};
 use super::sampling::Command;
 use crate::clock;
 use crate::config::Config;
-use crate::event::{Gap, Notice, Verdict};
+use crate::event::{Gap, Notice, Told, Verdict};
 use crate::output::alert::{Alert, Alerts, Ending, Record, Watch};
 use crate::output::forensics::{Forensics, Pause};
 use crate::output::metrics::Metrics;
@@ -22,9 +22,6 @@ use crate::wire::{self, Hello, Message, SourceLine, Thresholds};
 
 /// The outputs look so often by themselves at what was handed over.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Gaps that are kept for hellos, the newest: more than a ring of half a minute ever holds.
-const GAPS: usize = 64;
 
 /// Rejected documents are logged at most so often; those in between are counted.
 const REJECTS_EVERY: Duration = Duration::from_secs(60);
@@ -184,14 +181,14 @@ impl Hub {
                     self.drain();
                     let hello = self.hello();
                     let Self { recorder, socket, line, .. } = self;
-                    socket.clients().add(stream, &hello, recorder.ring(), |sample| encode(line, &of(sample)));
+                    socket.clients().add(stream, &hello, recorder.ring(), |sample| encode(line, &message_of(sample)));
                 }
             }
         }
     }
 
-    /// Whether each sample is waited for: by clients; and by the sampling thread, which takes no numbers for events that
-    /// are taken once it is known what the database holds.
+    /// Whether each sample is waited for: by clients; and at the start, when what the database holds is still to be heard of
+    /// and the sampling thread is to be told soon from which number on events are its own.
     fn wants_each(&mut self) -> bool {
         !self.recovered || !self.socket.clients().is_empty()
     }
@@ -256,7 +253,7 @@ impl Hub {
         }
         self.recorder.sample(sample, &mut self.writes);
         if !self.socket.clients().is_empty() {
-            let line = encode(&mut self.line, &of(sample));
+            let line = encode(&mut self.line, &message_of(sample));
             self.socket.clients().send_sample(sample.seq, &line, self.recorder.oldest());
         }
         self.watch.sample(sample, at_ns, &mut self.telling);
@@ -278,7 +275,7 @@ impl Hub {
             }
             Notice::Gap(gap) => {
                 self.send(&Message::Gap(gap.into()));
-                if self.gaps.len() == GAPS {
+                if self.gaps.len() == Told::MOST {
                     self.gaps.pop_front();
                 }
                 let newest = self.recorder.ring().next_back().map_or(0, |sample| sample.seq);
@@ -449,8 +446,8 @@ impl Hub {
     }
 }
 
-/// The line of a sample.
-fn of(sample: &Sample) -> Message<'_> {
+/// What is told of a sample.
+fn message_of(sample: &Sample) -> Message<'_> {
     Message::Sample(Box::new(sample.into()))
 }
 

@@ -19,8 +19,6 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 const WAKING_NS: u64 = 5_000_000_000;
 /// A sampler that was started and has written nothing yet may take so long, ns: below that it is no stall.
 const STARTING_NS: u64 = 5_000_000_000;
-/// Told gaps that are remembered, and gaps that may still be told of.
-const MOST_TOLD: usize = 1_024;
 /// A gap of a recording and what is told of it may be so far apart, besides what the recording leaves open, ns.
 const TOLD_APART_NS: u64 = 500_000_000;
 /// On-time samples that must have come before their sum can bear witness: one may have been finished before
@@ -680,7 +678,7 @@ fn told_of(among: &VecDeque<Told>, found: &Told, slack_ns: u64) -> Option<usize>
 }
 
 fn remember<T>(all: &mut VecDeque<T>, more: T) {
-    if all.len() == MOST_TOLD {
+    if all.len() == Told::MOST {
         all.pop_front();
     }
     all.push_back(more);

@@ -37,12 +37,7 @@ pub(super) fn run(
         contents.iter_mut().for_each(|content| content.redact(&redactor));
         host = redactor.text(&host).into_owned();
     }
-    let made = Made {
-        host,
-        os: host::os_version().map(|version| format!("{} {version}", host::os_name())),
-        at_ns: clock::unix_ns(),
-        zone: TimeZone::system(),
-    };
+    let made = Made { host, os: host::os(), at_ns: clock::unix_ns(), zone: TimeZone::system() };
     let page = page::page(&story, &contents, &made);
     let size = human::bytes(page.len() as u64);
     let told = |file: &Path| format!("Wrote {}, {size}: open it in a browser.", file.display());

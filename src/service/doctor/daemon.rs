@@ -47,7 +47,11 @@ pub(super) fn look(doctor: &Doctor<'_>, progress: &mut dyn FnMut(&str)) -> Seen 
         }
         Err(error) => {
             return one(
-                Finding::failed(CHECK, error.to_string(), "look at its log; then: pause-monitor install"),
+                Finding::failed(
+                    CHECK,
+                    error.to_string(),
+                    format!("look at its log; then: {}", doctor.install()),
+                ),
                 true,
             );
         }
@@ -57,12 +61,12 @@ pub(super) fn look(doctor: &Doctor<'_>, progress: &mut dyn FnMut(&str)) -> Seen 
     let (hello, heard) = match listen(&mut connection) {
         Ok(heard) => heard,
         Err(error) => {
-            let fix = "restart it: pause-monitor install, or end it and run `pause-monitor daemon`";
+            let fix = format!("restart it: {}, or end it and run `pause-monitor daemon`", doctor.install());
             return one(Finding::failed(CHECK, error, fix), true);
         }
     };
     let after = network::scrape(doctor).ok();
-    let mut findings = vec![itself(&hello), rate(doctor, &hello, &heard)];
+    let mut findings = vec![itself(doctor, &hello), rate(doctor, &hello, &heard)];
     findings.push(cost(doctor, before.as_deref(), after.as_deref(), heard.lasted));
     Seen { findings, runs: true }
 }
@@ -125,7 +129,7 @@ impl Heard {
     }
 }
 
-fn itself(said: &Said) -> Finding {
+fn itself(doctor: &Doctor<'_>, said: &Said) -> Finding {
     const CHECK: &str = "daemon";
     let found =
         format!("version {} runs with the source {} and answers on its socket", said.version, said.source);
@@ -133,7 +137,7 @@ fn itself(said: &Said) -> Finding {
         return Finding::warning(
             CHECK,
             format!("{found}; this is {}", env!("CARGO_PKG_VERSION")),
-            "pause-monitor install starts the new one",
+            format!("{} starts the new one", doctor.install()),
         );
     }
     Finding::ok(CHECK, found)

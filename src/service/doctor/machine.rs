@@ -23,8 +23,7 @@ const ROOM: u64 = 1 << 30;
 /// The system's version.
 pub(super) fn system() -> Finding {
     let info = host::info();
-    let version = host::os_version().unwrap_or_else(|| "of unknown version".to_owned());
-    let mut parts = vec![format!("{} {version}", host::os_name())];
+    let mut parts = vec![host::os()];
     parts.extend(info.os_build.map(|build| build.printable()));
     parts.extend(info.hw_model.map(|model| model.printable()));
     parts.push(std::env::consts::ARCH.to_owned());

@@ -123,10 +123,11 @@ pub fn os_version() -> Option<String> {
     })
 }
 
-/// The distribution's name (os-release(5)), as "Debian GNU/Linux"; "Linux" where it has none.
+/// The distribution and, where it has versions, which (os-release(5)), as "Debian GNU/Linux 12"; "Linux" where it has no name.
 #[must_use]
-pub fn os_name() -> String {
-    of_the_distribution("NAME=").unwrap_or_else(|| "Linux".to_owned())
+pub fn os() -> String {
+    let name = of_the_distribution("NAME=").unwrap_or_else(|| "Linux".to_owned());
+    of_the_distribution("VERSION_ID=").map_or_else(|| name.clone(), |version| format!("{name} {version}"))
 }
 
 fn of_the_distribution(key: &str) -> Option<String> {
@@ -255,7 +256,7 @@ mod tests {
         assert_eq!(value_in(text, "NAME=").as_deref(), Some("Debian GNU/Linux"));
         assert_eq!(value_in(text, "VERSION_ID=").as_deref(), Some("12"));
         assert_eq!((value_in(text, "ID="), value_in("", "NAME=")), (None, None));
-        assert!(!os_name().is_empty());
+        assert!(!os().is_empty());
     }
 
     #[test]

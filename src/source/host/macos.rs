@@ -58,10 +58,10 @@ pub fn os_version() -> Option<String> {
     text(c"kern.osproductversion")
 }
 
-/// The system's name.
+/// The system and its version, as "macOS 15.1".
 #[must_use]
-pub fn os_name() -> String {
-    "macOS".to_owned()
+pub fn os() -> String {
+    os_version().map_or_else(|| "macOS".to_owned(), |version| format!("macOS {version}"))
 }
 
 /// The memory that a process holds, bytes; `None` where there is no such process, or it is another user's.

@@ -10,9 +10,9 @@ mod macos;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::info_of;
 #[cfg(target_os = "linux")]
-pub use linux::{Host, boot_id, info, os_name, os_version, resident_bytes};
+pub use linux::{Host, boot_id, info, os, os_version, resident_bytes};
 #[cfg(target_os = "macos")]
-pub use macos::{Host, boot_id, info, os_name, os_version, resident_bytes};
+pub use macos::{Host, boot_id, info, os, os_version, resident_bytes};
 
 /// The host's name; empty where it has none.
 #[must_use]

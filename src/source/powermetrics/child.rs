@@ -26,11 +26,10 @@ const PIPE: libc::c_int = 64 << 10;
 /// Lines of standard error that are kept, and bytes of each.
 const STDERR_LINES: usize = 20;
 const STDERR_LINE: u64 = 512;
-/// How long after its start a child's own children are looked for: sudo has started the sampler by then.
-const SETTLED: Duration = Duration::from_millis(300);
-
-/// How often it is looked at how much memory it holds.
-const WEIGHED_EVERY: Duration = Duration::from_secs(5);
+/// When a child's own children and memory are looked at, each after so long: soon, as sudo starts the sampler at once; again
+/// and again, as on a machine at its worst it does not; and then ever so often.
+const LOOKS: [(u32, Duration); 3] =
+    [(1, Duration::from_millis(300)), (10, Duration::from_secs(1)), (u32::MAX, Duration::from_secs(5))];
 
 /// What a child's threads tell.
 #[derive(Debug)]
@@ -49,19 +48,23 @@ struct Shared {
     /// Its process id while it may be signalled: gone before the system can give it to another.
     /// The waiting thread writes and clears it, [`Child::signal`] reads it.
     pid: Mutex<Option<libc::pid_t>>,
-    /// Its pid and its children's, 0 where unused. The waiting thread writes, the sampling thread reads.
+    /// Its pid and its children's, 0 where unused. The thread that looks at them writes, the sampling thread reads.
     pids: [AtomicI32; 4],
-    /// What it and its children hold in memory, bytes. Its weighing thread writes, the sampling thread reads.
+    /// What it and its children hold in memory, bytes. The same.
     resident: AtomicU64,
 }
 
 impl Shared {
-    /// Looks how much memory it and its children hold; false where it has ended.
-    fn weigh(&self) -> bool {
+    /// Looks which children it has, and how much memory all of them hold; false where it has ended.
+    fn look(&self) -> bool {
         // The lock is not held while the system is asked: the sampling thread may want to signal.
         let pid = *self.pid.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pid) = pid else { return false };
-        let held = [pid].into_iter().chain(children(pid)).filter_map(host::resident_bytes);
+        let children = children(pid);
+        for (at, slot) in self.pids[1..].iter().enumerate() {
+            slot.store(children.get(at).copied().unwrap_or(0), Ordering::Relaxed);
+        }
+        let held = [pid].into_iter().chain(children).filter_map(host::resident_bytes);
         self.resident.store(held.fold(0, u64::saturating_add), Ordering::Relaxed);
         true
     }
@@ -141,19 +144,19 @@ fn supervise(command: &[String], shared: &Arc<Shared>, tell: &SyncSender<Told>) 
     if tell.send(Told::Started(output, room)).is_err() {
         // Nobody is interested any more; its output is closed with the message.
     }
-    thread::sleep(SETTLED);
-    for (slot, child) in shared.pids[1..].iter().zip(children(pid)) {
-        slot.store(child, Ordering::Relaxed);
-    }
     // Not on this thread, which waits, and not on the sampling thread, which asks the system for nothing but samples.
-    let weighed = Arc::clone(shared);
-    let weigh = move || {
-        while weighed.weigh() {
-            thread::sleep(WEIGHED_EVERY);
+    let shared_too = Arc::clone(shared);
+    let look = move || {
+        let pauses = LOOKS.into_iter().flat_map(|(times, pause)| (0..times).map(move |_| pause));
+        for pause in pauses {
+            thread::sleep(pause);
+            if !shared_too.look() {
+                return;
+            }
         }
     };
-    if thread::Builder::new().name("sampler-weight".into()).spawn(weigh).is_err() {
-        tracing::warn!("no thread to watch the sampler's memory with");
+    if thread::Builder::new().name("sampler-family".into()).spawn(look).is_err() {
+        tracing::warn!("no thread to look at the sampler's processes and memory with");
     }
     wait_for_end(pid);
     // From here on the number may be given to another process.
@@ -379,6 +382,21 @@ mod tests {
         let Told::Started(_output, _) = wait(&child) else { panic!() };
         assert!(child.signal(libc::SIGKILL));
         assert!(matches!(wait(&child), Told::Ended(..)));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_sampler_that_sudo_takes_long_to_start_is_ours_all_the_same() {
+        let child = Child::start(&shell("sleep 1; sleep 1000 & wait")).unwrap();
+        let Told::Started(..) = wait(&child) else { panic!() };
+        let name_of = |pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let begun = std::time::Instant::now();
+        // The first sleep is a child as well, and ends.
+        while !child.own_pids().sampler[1..].iter().any(|&pid| pid != 0 && name_of(pid).contains("1000")) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", child.own_pids());
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(child.signal(libc::SIGKILL));
     }
 
     #[test]

@@ -31,9 +31,6 @@ const HELLO: &[u8] = br#"{"type":"hello""#;
 /// Samples of a `hello` that are kept, the newest: ten minutes at 10 Hz.
 const RING_MAX: usize = 6_000;
 
-/// Gaps of a `hello` that are kept, the newest.
-const GAPS_MAX: usize = 64;
-
 /// Room for one read, bytes.
 const READ_SIZE: usize = 64 << 10;
 
@@ -43,7 +40,7 @@ const READ_SIZE: usize = 64 << 10;
 enum Line<'a> {
     Hello {
         #[serde(default, borrow)]
-        gaps: Newest<Gap<'a>, GAPS_MAX>,
+        gaps: Newest<Gap<'a>, { Told::MOST }>,
         #[serde(default, borrow)]
         ring: Newest<Recorded<'a>, RING_MAX>,
     },
@@ -254,7 +251,7 @@ impl Lines {
         if let Some(told) = gap.told()
             && !self.told.contains(&told)
         {
-            if self.told.len() == GAPS_MAX {
+            if self.told.len() == Told::MOST {
                 self.told.pop_front();
             }
             self.told.push_back(told);

@@ -220,12 +220,7 @@ fn the_late_sample_stands_after_the_gap_and_not_in_it() {
 }
 
 fn made() -> Made {
-    Made {
-        host: "host".to_owned(),
-        os: Some("Debian GNU/Linux 12".to_owned()),
-        at_ns: T0,
-        zone: TimeZone::UTC,
-    }
+    Made { host: "host".to_owned(), os: "Debian GNU/Linux 12".to_owned(), at_ns: T0, zone: TimeZone::UTC }
 }
 
 /// Whatever stands between `<` and `>`: what a browser takes for markup.

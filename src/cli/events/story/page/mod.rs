@@ -27,7 +27,7 @@ pub(in crate::cli::events) struct Made {
     /// This machine's name.
     pub(in crate::cli::events) host: String,
     /// Its system.
-    pub(in crate::cli::events) os: Option<String>,
+    pub(in crate::cli::events) os: String,
     /// Now, Unix ns.
     pub(in crate::cli::events) at_ns: i64,
     /// Whose local time.
@@ -376,7 +376,7 @@ fn footer(story: &Story, made: &Made) -> Markup {
                 "Made " (human::local(made.at_ns, "%Y-%m-%d %H:%M:%S %:z", &made.zone))
                 " by pause-monitor " (env!("CARGO_PKG_VERSION"))
                 @if !made.host.is_empty() { " on " (Outside(&made.host)) }
-                @if let Some(os) = &made.os { " (" (Outside(os)) ")" }
+                " (" (Outside(&made.os)) ")"
                 ", from its own record. Names of processes are in it; their arguments never are."
             }
             p { "The samples themselves: " code { "pause-monitor events export " (id) " -o event-" (id) ".jsonl" } }
