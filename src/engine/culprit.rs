@@ -234,8 +234,9 @@ mod tests {
     #[test]
     fn the_process_that_pages_in_is_blamed_with_the_evidence_of_it() {
         let window = window(300, |index, sample| {
-            let rate = if index < 200 { 3.0 } else { 840.0 };
-            sample.stress = points(Factor::Pageins, if index < 200 { 0 } else { 30 });
+            // The evidence is that of the first third.
+            let rate = if index < 100 { 3.0 } else { 840.0 };
+            sample.stress = points(Factor::Pageins, if index < 100 { 0 } else { 30 });
             sample.metrics.pageins_per_s = Some(rate + 60.0);
             sample.top.pageins.offer(501, &Name::new("mds_stores"), rate);
             sample.top.pageins.offer(9, &Name::new("bystander"), 60.0);
@@ -248,6 +249,21 @@ mod tests {
         let scored: Vec<_> = culprits[0].scored().collect();
         assert_eq!(scored.len(), 1);
         assert_eq!(scored[0].0, Factor::Pageins);
+    }
+
+    #[test]
+    fn five_are_named_at_most() {
+        let window = window(10, |_, sample| {
+            let mut each = [0; 8];
+            (each[Factor::Load as usize], each[Factor::Pageins as usize]) = (15, 15);
+            sample.stress = Stress::new(each);
+            sample.top.cpu.offer(1, &named(1), 100.0);
+            (2..=5).for_each(|pid| sample.top.cpu.offer(pid, &named(pid), 225.0));
+            sample.top.pageins.offer(1, &named(1), 400.0);
+            sample.top.pageins.offer(6, &named(6), 600.0);
+        });
+        let found: Vec<i32> = culprits(&window).iter().map(|culprit| culprit.pid).collect();
+        assert_eq!(found, [6, 1, 2, 3, 4], "the sixth has a tenth as well");
     }
 
     #[test]

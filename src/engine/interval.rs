@@ -166,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn fifty_intervals_count_and_none_before_them() {
+        let mut expected = Expected::new(Some(100 * MS));
+        for _ in 0..200 {
+            expected.judge(110 * MS, false, 2.0);
+        }
+        // Of the last fifty the middle two are the 25th and the 26th.
+        for slower in 1..=25 {
+            assert_eq!(expected.expected_ns(), Some(110 * MS), "before the {slower}th");
+            expected.judge(130 * MS, false, 2.0);
+        }
+        assert_eq!(expected.expected_ns(), Some(120 * MS), "half of them are slower");
+        expected.judge(130 * MS, false, 2.0);
+        assert_eq!(expected.expected_ns(), Some(130 * MS));
+    }
+
+    #[test]
     fn the_first_sample_after_a_start_has_ratio_one_and_teaches_nothing() {
         let mut expected = Expected::new(Some(100 * MS));
         for _ in 0..50 {

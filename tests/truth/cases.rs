@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bustle::Bustle;
+use crate::daemon::signal;
 use crate::freezer::Freezer;
 use crate::kernel::{Thread, pin_all, processors};
 use crate::pressure::Pressure;
@@ -170,4 +171,17 @@ pub(crate) fn stop_sampler(subject: &mut Subject, time: Duration) -> (Truth, Val
     let gap = subject.gap(&truth, since);
     // It may have been stopped at any time of its interval, of which the rest was not late yet.
     (Truth { least_ms: truth.least_ms - 100.0, ..truth }, gap)
+}
+
+/// Stops the sampler alone, for good: it is given up, and another is started. The subject has no other hold-up after this.
+pub(crate) fn stop_sampler_for_good(subject: &mut Subject) -> (Truth, Value) {
+    let pids = subject.sampler();
+    let since = jiff::Timestamp::now();
+    assert!(pids.iter().all(|&pid| signal(pid, libc::SIGSTOP)));
+    let stopped = jiff::Timestamp::now();
+    let gap = subject.gap(&Truth { least_ms: 5_000.0, most_ms: 5_000.0 }, since);
+    let given_up = subject.given_up();
+    let ms = |from: jiff::Timestamp| (given_up - from).total(jiff::Unit::Millisecond).unwrap();
+    // Its interval had begun, as above.
+    (Truth { least_ms: ms(stopped) - 100.0, most_ms: ms(since) }, gap)
 }

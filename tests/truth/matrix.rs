@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cases::{CASES, Judged, Means, stop_sampler};
+use crate::cases::{CASES, Judged, Means, stop_sampler, stop_sampler_for_good};
 use crate::held::{TOLERANCE_MS, judged};
 use crate::kernel::be_prompt;
 use crate::subject::{Source, Subject};
@@ -82,6 +82,9 @@ fn the_table_of_errors() {
                 let gap = stop_sampler(&mut subject, Duration::from_millis(length));
                 note(what, row(what, &[gap], &[("stall", true)]));
             }
+            let what = "the sampler alone: SIGSTOP for good";
+            let gap = stop_sampler_for_good(&mut subject);
+            note(what, row(what, &[gap], &[("stall", true)]));
         }
     }
     let mut clock = WallClock::new();

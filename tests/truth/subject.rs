@@ -105,6 +105,12 @@ impl Subject {
         }
     }
 
+    /// When it gives its sampler up.
+    pub(crate) fn given_up(&mut self) -> jiff::Timestamp {
+        let is_restart = |line: &Value| is(line, "source") && line["state"] == "restarting";
+        time(&self.stream.find("another sampler", is_restart)["time"])
+    }
+
     /// Ends it, and its sampler with it.
     pub(crate) fn end(mut self) {
         self.daemon.kill();
