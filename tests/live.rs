@@ -11,6 +11,8 @@ mod daemon;
 mod freezer;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/retold.rs"]
+mod retold;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -25,6 +27,7 @@ use bustle::Bustle;
 use daemon::{Daemon, Stream, is, signal, until};
 use freezer::Freezer;
 use program::Program;
+use retold::retells;
 
 /// How far a duration may be from the truth on a machine that has other things to do; a quiet one stays below 20.
 const TOLERANCE_MS: f64 = 60.0;
@@ -55,24 +58,6 @@ fn stored(daemon: &Daemon, gap: &Value) -> Value {
     event
 }
 
-/// A recording that was begun after the gap tells it as it was told then.
-fn recorded(daemon: &Daemon, gap: &Value) {
-    let recording = daemon.data_dir().with_extension("recording");
-    let stream = daemon.run("stream", &["--count", "1"]).stdout;
-    // By its number: a gap that is not told would be an uncertain pause as well.
-    let hello: Value = serde_json::from_str(stream.lines().next().unwrap()).unwrap();
-    let told = hello["gaps"].as_array().unwrap();
-    assert!(told.iter().any(|told| told["event"] == gap["event"]), "{gap} is not told in {told:?}");
-    fs::write(&recording, stream).unwrap();
-    let told = daemon.run("analyze", &["--json", recording.to_str().unwrap()]).stdout;
-    let lines = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let again = lines.into_iter().find(|line| is(line, "gap") && line["time"] == gap["time"]);
-    let again =
-        again.unwrap_or_else(|| panic!("no gap of that time in what was recorded after {gap}: {told}"));
-    assert_eq!(again["duration_ms"], gap["duration_ms"]);
-    assert_eq!((&again["verdict"], &again["certain"]), (&gap["verdict"], &gap["certain"]));
-}
-
 /// Whether every thread of a process is stopped.
 fn is_stopped(pid: i32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
@@ -98,7 +83,7 @@ fn a_daemon_that_somebody_stopped_was_starved_for_as_long_as_that_took() {
         assert_eq!((&gap["verdict"], &gap["certain"]), (&"starved".into(), &true.into()));
         let event = stored(&daemon, &gap);
         assert_eq!(event["kind"], "stall");
-        recorded(&daemon, &gap);
+        retells(&daemon, &gap);
         best_ms = error_ms.abs().min(best_ms);
         if best_ms <= TOLERANCE_MS {
             return;
@@ -128,7 +113,7 @@ fn a_daemon_that_was_frozen_was_starved_or_nobody_knows_for_as_long_as_that_took
         let judged = (gap["verdict"].as_str().unwrap(), gap["certain"].as_bool().unwrap());
         assert!([("starved", true), ("pause", false)].contains(&judged), "{gap}");
         stored(&daemon, &gap);
-        recorded(&daemon, &gap);
+        retells(&daemon, &gap);
         best_ms = error_ms.abs().min(best_ms);
         if best_ms <= TOLERANCE_MS {
             return;

@@ -10,6 +10,8 @@
 mod daemon;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/retold.rs"]
+mod retold;
 #[path = "support/stand_in.rs"]
 mod stand_in;
 
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use daemon::{Daemon, Stream, is, signal};
+use retold::retells;
 use stand_in::{StandIn, config, runs};
 
 const NO_ARGUMENTS: [&str; 0] = [];
@@ -289,6 +292,8 @@ fn a_hung_sampler_is_a_stall_on_record_and_is_ended_and_restarted() {
     );
     assert!((event["duration_s"].as_f64().unwrap() - duration_s).abs() < 0.01, "{event}");
     assert_eq!(stand_in.starts().len(), 2);
+    // No sample shows it: the first ones after it are the fast path's, and those of a sampler that was just started.
+    retells(&daemon, &stall);
 }
 
 #[test]
