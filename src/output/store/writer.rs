@@ -283,16 +283,15 @@ impl Writer {
             boot_time_ns: self.options.boot_time_ns,
             run: self.run,
             ours: &ours,
+            highest_directory: recover::highest_directory(&self.directory),
             random: self.options.random,
             export: self.options.outbox.wanted,
         };
-        let (run, mut recovered) = recover::recover(connection, &present)?;
-        let directory = recover::highest_directory(&self.directory);
-        recovered.next_event_id = recovered.next_event_id.max(directory + 1);
+        let begun = recover::recover(connection, &present)?;
         for row in self.open_rows.values() {
             statement::upsert(connection, row, false)?;
         }
-        Ok((run, recovered))
+        Ok(begun)
     }
 
     fn write_events(&mut self, work: &mut Queue) -> Result<(), Failure> {
