@@ -80,7 +80,7 @@ fn a_restart_of_the_source_counts_nothing_twice() {
         totals.sample(&degraded(100), at * MS, at * MS);
     }
     totals.sample(&sample(250, Tier::Sentinel, 10), 450 * MS, 450 * MS);
-    assert_eq!(totals.tier_ns, [450 * MS, 0, 0], "the time there was, and no more");
+    assert_eq!(totals.tiers.ns, [450 * MS, 0, 0], "the time there was, and no more");
     assert!(close(totals.measured.energy_j[0], 0.7), "2 W over the 350 ms of complete samples");
     assert!((totals.factor_seconds(Factor::Load) - 1.5).abs() < 1e-9, "10 points over 100 ms and over 50 ms");
     assert_eq!((totals.complete(), totals.degraded), (2, 3));
@@ -93,7 +93,7 @@ fn an_interval_with_a_sleep_in_it_adds_no_time_to_tiers_and_scores() {
     totals.sample(&sample(100, Tier::Elevated, 20), 100 * MS, 100 * MS);
     // The sampler says an hour; the clock that stops in sleep says 200 ms.
     totals.sample(&sample(3_600_000, Tier::Elevated, 20), 300 * MS, 300 * MS);
-    assert_eq!(totals.tier_ns, [0, 300 * MS, 0]);
+    assert_eq!(totals.tiers.ns, [0, 300 * MS, 0]);
     assert!((totals.factor_seconds(Factor::Load) - 6.0).abs() < 1e-9);
     assert!(close(totals.measured.throttled_s, 0.3));
 }
@@ -104,7 +104,7 @@ fn the_time_up_to_a_sample_belongs_to_the_tier_before_it() {
     totals.sample(&sample(100, Tier::Sentinel, 0), 100 * MS, 0);
     totals.sample(&sample(100, Tier::Critical, 60), 200 * MS, 0);
     totals.sample(&sample(100, Tier::Elevated, 0), 500 * MS, 0);
-    assert_eq!(totals.tier_ns, [200 * MS, 0, 300 * MS]);
+    assert_eq!(totals.tiers.ns, [200 * MS, 0, 300 * MS]);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_clock_that_steps_back_adds_nothing() {
     totals.sample(&sample(100, Tier::Sentinel, 1), 1_000 * MS, 0);
     totals.sample(&sample(100, Tier::Sentinel, 1), 400 * MS, 0);
     totals.sample(&sample(100, Tier::Sentinel, 1), 1_100 * MS, 0);
-    assert_eq!(totals.tier_ns[0], 200 * MS);
+    assert_eq!(totals.tiers.ns[0], 200 * MS);
 }
 
 #[test]
