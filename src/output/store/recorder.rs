@@ -130,7 +130,7 @@ impl Open {
 ///
 /// A sample comes before the notices that it causes. What is written: an episode's row at each notice of it;
 /// in CRITICAL every sample, a second at a time; in ELEVATED the sample of each new peak; the opening step's
-/// sample; a sign of life every 5 s and at each change of tier; of a pause the ring.
+/// sample; a sign of life every 5 s and at each change of tier; of a pause the ring; after a sleep the run's sign of life.
 #[derive(Debug)]
 pub struct Recorder {
     ring: Ring,
@@ -282,6 +282,10 @@ impl Recorder {
     }
 
     fn gap(&mut self, gap: &Gap, out: &mut Vec<Write>) {
+        if gap.asleep_ns > 0 {
+            // The store's own is due by a clock that stood still: until then the night would count as unwatched.
+            out.push(Write::Alive);
+        }
         let Some(id) = gap.id else { return };
         let shared = gap.episode.map(|episode| self.remember(episode, None));
         let incident = self.remember(id, shared);

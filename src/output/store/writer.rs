@@ -198,8 +198,9 @@ impl Writer {
         self.write_samples(work)?;
         self.write_gathered(work, now)?;
         self.write_marks(work)?;
-        if now.awake_ns >= self.alive_at_ns {
+        if work.alive || now.awake_ns >= self.alive_at_ns {
             self.alive(now)?;
+            work.alive = false;
         }
         self.prune(now)
     }

@@ -185,6 +185,29 @@ fn a_run_gives_a_sign_of_life_every_30_seconds_and_says_how_it_ended() {
 }
 
 #[test]
+fn a_sleep_just_ended_is_watched_time_as_soon_as_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(directory.path());
+    bench.settle();
+    bench.pass(20);
+    bench.settle();
+    // Eight hours, of which only the clocks that go on in sleep know.
+    let night = 8 * 3_600 * SECOND;
+    bench.now.total_ns += u64::try_from(night).unwrap();
+    bench.now.unix_ns += night;
+    bench.pass(1);
+    let unwatched = |bench: &Bench| bench.reader().summary(bench.now.unix_ns).unwrap().day.unwatched_s;
+    assert!(unwatched(&bench) > 28_000.0, "nobody knows yet that it slept");
+    bench.push(Write::Alive);
+    assert!(bench.writer.wake_at_ns(!bench.queue.is_empty()) <= bench.now.awake_ns, "it does not wait");
+    bench.step();
+    assert!(bench.queue.is_empty());
+    assert_eq!(unwatched(&bench), 0.0);
+    bench.pass(29);
+    assert!(bench.writer.wake_at_ns(false) > bench.now.awake_ns, "the next is due 30 s later");
+}
+
+#[test]
 fn the_filter_asks_for_kind_tier_status_time_and_length() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = Bench::new(directory.path());
