@@ -577,6 +577,12 @@ impl Writer {
         &self.options.outbox
     }
 
+    /// What the writer's own connection says to `PRAGMA name`.
+    pub(super) fn pragma(&self, name: &str) -> i64 {
+        let connection = &self.database.as_ref().unwrap().connection;
+        connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
+    }
+
     pub(super) fn limit(&mut self, retention: super::Retention) {
         self.options.retention = retention;
     }
