@@ -6,12 +6,15 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::output::socket::FILE_NAME;
+use crate::output::socket::{FILE_NAME, MAX_CLIENTS};
 
 /// A daemon that listens says hello at once; one that does not for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A line is never longer than this: a hello with the longest ring of the longest names.
 const LINE: u64 = 32 << 20;
+/// A daemon that ends closes at most two connections before nobody listens any more: the one that it has accepted, and the
+/// next, which it never does. One that closes three is full.
+const TRIES: u32 = 3;
 
 /// Why there is no daemon to hear. One line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,11 @@ pub enum ClientError {
     /// Nothing came for 10 s, from the process with that number.
     #[error("the daemon{} has sent nothing for 10 s: it is stopped, or hangs{}", of_process(*.0), go_on(*.0))]
     Silent(Option<libc::pid_t>),
+    /// It has as many clients as it takes.
+    #[error(
+        "the daemon takes no more than {MAX_CLIENTS} clients, and has them: end a `stream` or `tui`, and try again"
+    )]
+    Full,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(io::Error),
@@ -71,6 +79,23 @@ impl Connection {
         };
         stream.set_read_timeout(Some(PATIENCE)).map_err(ClientError::Broken)?;
         Ok(Self { reader: BufReader::with_capacity(64 << 10, stream) })
+    }
+
+    /// Connects to the daemon of a data directory and has `read` read its first line, which is false where there was none.
+    ///
+    /// # Errors
+    /// As [`Connection::open`] and `read`, and [`ClientError::Full`].
+    pub fn greeted(
+        directory: &Path,
+        mut read: impl FnMut(&mut Self) -> Result<bool, ClientError>,
+    ) -> Result<Self, ClientError> {
+        for _ in 0..TRIES {
+            let mut connection = Self::open(directory)?;
+            if read(&mut connection)? {
+                return Ok(connection);
+            }
+        }
+        Err(ClientError::Full)
     }
 
     /// From here on waits for lines as long as it takes: when everything freezes, they do.
@@ -185,5 +210,24 @@ mod tests {
         let mut line = Vec::new();
         assert!(connection.line(&mut line).unwrap());
         assert_eq!(line, b"hello\n", "nothing was read of it before");
+    }
+
+    #[test]
+    fn a_daemon_that_never_accepts_us_and_ends_does_not_run_and_one_that_hangs_up_and_stays_is_full() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let mut listener = Some(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let greeted = Connection::greeted(directory.path(), |connection| {
+            listener = None;
+            connection.line(&mut Vec::new())
+        });
+        assert!(matches!(greeted, Err(ClientError::NotRunning(_))), "{greeted:?}");
+        std::fs::remove_file(&path).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let greeted = Connection::greeted(directory.path(), |connection| {
+            drop(listener.accept().unwrap());
+            connection.line(&mut Vec::new())
+        });
+        assert!(matches!(greeted, Err(ClientError::Full)), "{greeted:?}");
     }
 }

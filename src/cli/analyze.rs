@@ -16,7 +16,7 @@ use crate::daemon::player::{Player, Step};
 use crate::engine::Engine;
 use crate::event::{Culprit, Gap, Notice, TierChange};
 use crate::human;
-use crate::sample::{Factor, Reject, Sample, SourceInfo, Tier, printable};
+use crate::sample::{Factor, InTiers, Reject, Sample, SourceInfo, Tier, printable};
 use crate::source::replay::Replay;
 use crate::wire::{self, IntervalSummary, Message, SourceLine, Summary};
 
@@ -177,7 +177,7 @@ struct Story {
     duration_ns: u64,
     first: Option<i64>,
     peak: Option<Sample>,
-    tiers_ns: [u64; 3],
+    tiers: InTiers,
     gap_counts: BTreeMap<&'static str, u64>,
     gaps: Vec<Gap>,
     changes: Vec<TierChange>,
@@ -191,8 +191,7 @@ impl Story {
         self.samples += 1;
         self.first.get_or_insert(sample.time_ns);
         self.duration_ns = self.duration_ns.saturating_add(sample.elapsed_ns);
-        let in_tier_ns = &mut self.tiers_ns[sample.tier as usize];
-        *in_tier_ns = in_tier_ns.saturating_add(sample.elapsed_ns);
+        self.tiers.sample(sample.tier, sample.elapsed_ns);
         self.intervals.push(sample.elapsed_ns);
         for (peak, points) in self.factor_peaks.iter_mut().zip(sample.stress.points()) {
             *peak = (*peak).max(points);
@@ -233,7 +232,7 @@ impl Story {
             peak_stress: self.peak.map_or(0, |peak| peak.stress.total()),
             tiers: Tier::ALL
                 .into_iter()
-                .zip(self.tiers_ns)
+                .zip(self.tiers.ns)
                 .map(|(tier, ns)| (tier.as_str().to_owned(), seconds(ns)))
                 .collect(),
             gaps: self.gap_counts.iter().map(|(verdict, count)| ((*verdict).to_owned(), *count)).collect(),
@@ -261,7 +260,7 @@ impl Story {
         }
         let tiers: Vec<String> = Tier::ALL
             .into_iter()
-            .zip(self.tiers_ns)
+            .zip(self.tiers.ns)
             .map(|(tier, ns)| {
                 format!("{} {}", tier.as_str().to_uppercase(), human::duration(wire::ms(ns) / 1_000.0))
             })
@@ -424,6 +423,31 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Thresholds;
+    use crate::output::metrics::Totals;
+
+    #[test]
+    fn a_pause_that_raises_the_tier_is_time_in_the_tier_before_it_here_as_in_the_metrics() {
+        let thresholds = Thresholds { elevated: 15, critical: 50, deescalation_ns: 5_000_000_000 };
+        let mut totals = Totals::new(&thresholds);
+        let mut story = Story::default();
+        let mut at_ns = 0;
+        let (sentinel, critical) = (Tier::Sentinel, Tier::Critical);
+        for (elapsed_ns, tier) in [
+            (100_000_000, sentinel),
+            (60_000_000_000, critical),
+            (100_000_000, critical),
+            (100_000_000, sentinel),
+        ] {
+            at_ns += elapsed_ns;
+            let sample = Sample { elapsed_ns, tier, ..Sample::default() };
+            story.sample(&sample);
+            totals.sample(&sample, at_ns, at_ns);
+        }
+        let tiers = story.summary().tiers;
+        assert_eq!((tiers["sentinel"], tiers["elevated"], tiers["critical"]), (60.1, 0.0, 0.2));
+        assert_eq!(story.tiers, totals.tiers);
+    }
 
     #[test]
     fn quantiles_of_a_long_recording_take_no_more_room_and_are_within_half_a_percent() {

@@ -21,12 +21,17 @@ pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Re
     write(&mut out).and_then(|()| out.flush()).context("can't write to standard output")
 }
 
-/// Waits for the daemon's first line, and tells a person at a terminal after a second that this is what it waits for.
-/// False where the daemon ended.
+/// Connects to the daemon of a data directory and waits for its first line. A person at a terminal is told after a second
+/// that this is what it waits for.
 ///
 /// # Errors
 /// [`ClientError`].
-pub fn first_line(connection: &mut Connection, line: &mut Vec<u8>) -> Result<bool, ClientError> {
+pub fn greeting(directory: &Path, line: &mut Vec<u8>) -> Result<Connection, ClientError> {
+    Connection::greeted(directory, |connection| first_line(connection, line))
+}
+
+/// False where there is none.
+fn first_line(connection: &mut Connection, line: &mut Vec<u8>) -> Result<bool, ClientError> {
     let terminal = io::stderr().is_terminal();
     let told = terminal && !connection.answers_within(Duration::from_secs(1))?;
     if told {

@@ -54,9 +54,8 @@ struct LastPause {
 /// # Errors
 /// Where no daemon runs, or it can't be asked; where the events can't be read, once the rest is printed.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut connection = Connection::open(&context.data_dir)?;
     let mut line = Vec::new();
-    output::first_line(&mut connection, &mut line)?;
+    let mut connection = output::greeting(&context.data_dir, &mut line)?;
     let first = line.clone();
     let hello = match serde_json::from_slice(&first)
         .context("the daemon does not say hello: is it of another version?")?

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::{Context, Exit, Failure, output};
-use crate::client::Connection;
 
 /// Print what the daemon sees, as it sees it: JSON, a line each
 ///
@@ -26,13 +25,12 @@ pub struct Args {
 /// # Errors
 /// Where no daemon runs, or it ended.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut connection = Connection::open(&context.data_dir)?;
-    let mut out = std::io::stdout().lock();
     let mut line = Vec::new();
-    let mut left = args.count;
-    let mut more = output::first_line(&mut connection, &mut line)?;
+    let mut connection = output::greeting(&context.data_dir, &mut line)?;
     connection.wait_for_ever()?;
-    while more {
+    let mut out = std::io::stdout().lock();
+    let mut left = args.count;
+    loop {
         // The kind is the line's first member.
         if !(args.events && line.starts_with(br#"{"type":"sample""#)) {
             out.write_all(&line)?;
@@ -44,7 +42,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
                 }
             }
         }
-        more = connection.line(&mut line)?;
+        if !connection.line(&mut line)? {
+            return Err(Failure::new(Exit::NotRunning, "the daemon ended").into());
+        }
     }
-    Err(Failure::new(Exit::NotRunning, "the daemon ended").into())
 }

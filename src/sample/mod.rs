@@ -8,7 +8,7 @@ mod process;
 mod score;
 
 pub use process::{NAME_MAX, Name, Process, TOP_LEN, TopList, printable};
-pub use score::{Factor, Stress, Tier};
+pub use score::{Factor, InTiers, Stress, Tier};
 
 /// The largest value that is taken for a measurement: any counter of 64 bits fits. What is beyond is nonsense, and would
 /// make every sum that it is in infinite before long.

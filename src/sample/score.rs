@@ -124,3 +124,26 @@ impl Tier {
         Self::ALL.into_iter().find(|tier| tier.as_str() == text)
     }
 }
+
+/// The time spent in each tier. A tier holds from its sample to the next; what a first sample covers is its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InTiers {
+    /// By tier, ns.
+    pub ns: [u64; 3],
+    last: Option<Tier>,
+}
+
+impl InTiers {
+    /// In `tier` from now on.
+    #[must_use]
+    pub fn from(tier: Tier) -> Self {
+        Self { ns: [0; 3], last: Some(tier) }
+    }
+
+    /// A sample came, so long after the one before.
+    pub fn sample(&mut self, tier: Tier, passed_ns: u64) {
+        let ns = &mut self.ns[self.last.unwrap_or(tier) as usize];
+        *ns = ns.saturating_add(passed_ns);
+        self.last = Some(tier);
+    }
+}

@@ -50,6 +50,27 @@ fn the_table_lists_events_newest_first_with_their_culprits() {
 }
 
 #[test]
+fn the_table_has_the_newest_20_and_json_has_everything() {
+    // A pause and an episode in each of 36 s.
+    let recorded = Recorded::of("2026-02-03T04:05:06Z", "900");
+    let all = recorded.ids(&[]);
+    assert!(all.len() > 20, "{all:?}");
+    assert_eq!(all, (1..=all.len() as u64).rev().collect::<Vec<_>>());
+    let listed = |arguments: &[&str]| -> (Vec<u64>, Option<String>) {
+        let text = recorded.print(arguments);
+        let mut rows: Vec<&str> = text.lines().skip(1).collect();
+        let more = rows.pop_if(|row| !row.trim_start().starts_with(|first: char| first.is_ascii_digit()));
+        let ids = rows.iter().map(|row| row.split_whitespace().next().unwrap().parse().unwrap());
+        (ids.collect(), more.map(str::to_owned))
+    };
+    let older = "There are older ones: --limit N shows more, --json all.";
+    assert_eq!(listed(&["events"]), (all[..20].to_vec(), Some(older.to_owned())));
+    assert_eq!(listed(&["events", "--limit", "3"]), (all[..3].to_vec(), Some(older.to_owned())));
+    assert_eq!(listed(&["events", "--limit", "1000"]), (all.clone(), None));
+    assert_eq!(recorded.ids(&["--limit", "3"]), all[..3]);
+}
+
+#[test]
 fn json_has_every_key_of_the_contract_in_its_order() {
     let recorded = Recorded::new();
     let text = recorded.print(&["events", "--json"]);

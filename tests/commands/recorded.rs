@@ -22,8 +22,13 @@ const DOCUMENTS: &str = "125";
 impl Recorded {
     /// Two freezes that began at `start`.
     pub(crate) fn at(start: &str) -> Self {
+        Self::of(start, DOCUMENTS)
+    }
+
+    /// Freezes in so many documents from `start` on.
+    pub(crate) fn of(start: &str, documents: &str) -> Self {
         let program = Program::new().env("TZ", "UTC");
-        let arguments = ["--interval-ms", INTERVAL_MS, "--count", DOCUMENTS, "--start", start];
+        let arguments = ["--interval-ms", INTERVAL_MS, "--count", documents, "--start", start];
         let recording = simulated(&program, "freeze", &arguments);
         let recorded = Self { program, recording };
         play(&recorded.program, &recorded.recording, &recorded.data_dir());

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::FromRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -127,6 +128,42 @@ fn a_stream_ends_with_its_daemon_and_says_so() {
     assert_eq!(output.status.code(), Some(4));
     assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1);
     assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+}
+
+#[test]
+fn who_is_turned_away_by_a_daemon_with_256_clients_is_told_so() {
+    let daemon = Daemon::start(Program::new(), "", &["--source", "simulate:calm"]);
+    daemon.until("the socket", || daemon.socket().exists().then_some(()));
+    let clients: Vec<UnixStream> = (0..256).map(|_| UnixStream::connect(daemon.socket()).unwrap()).collect();
+    for command in ["status", "stream"] {
+        let Run { stdout, stderr, code } = daemon.run(command, &NONE);
+        assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+        let told = "pause-monitor: the daemon takes no more than 256 clients, and has them: end a `stream` or `tui`, and try again\n";
+        assert_eq!(stderr, told);
+    }
+    drop(clients);
+    daemon.until("room for one more", || (daemon.run("status", &NONE).code == 0).then_some(()));
+}
+
+#[test]
+fn a_daemon_that_ends_before_it_says_hello_is_not_running() {
+    let program = Program::new();
+    let data = program.home().join("data");
+    std::fs::create_dir(&data).unwrap();
+    for command in ["status", "stream"] {
+        let listener = UnixListener::bind(data.join("daemon.sock")).unwrap();
+        let mut command = program.command(&[command, "--data-dir", data.to_str().unwrap()]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let accepted = listener.accept().unwrap();
+        drop(listener);
+        drop(accepted);
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(4), 0), "{told}");
+        let none = format!("no daemon runs on {}: start one with `pause-monitor daemon`", data.display());
+        assert_eq!(told, format!("pause-monitor: {none}\n"));
+        std::fs::remove_file(data.join("daemon.sock")).unwrap();
+    }
 }
 
 #[test]

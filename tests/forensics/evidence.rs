@@ -10,6 +10,7 @@ use crate::daemon::Daemon;
 use crate::http::{get, series};
 use crate::pauses::{STUCK, Stuck, daemon, pause};
 use crate::program::Program;
+use crate::recording::{play, simulated};
 
 pub(crate) const CONFIG: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n[alerts]\npause_min_duration = \"900ms\"\nforensics_completed = true\n";
 
@@ -39,6 +40,32 @@ fn text(capture: &Value) -> String {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn evidence_is_gathered_of_pauses_from_the_least_duration_on() {
+    let program = Program::new();
+    // Six freezes, of 1.5 to 2.6 s.
+    let recording = simulated(&program, "freeze", &["--interval-ms", "500", "--count", "400"]);
+    let config = program.home().join(".config/pause-monitor");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.toml"), "[alerts]\npause_min_duration = \"2s\"\n").unwrap();
+    let data = program.home().join(".local/share/pause-monitor");
+    play(&program, &recording, &data);
+    let events: Vec<Value> = serde_json::from_str(&program.run(&["events", "--json"]).stdout).unwrap();
+    let pauses = events.into_iter().filter(|event| event["kind"] == "pause");
+    let (long, short): (Vec<Value>, Vec<Value>) =
+        pauses.partition(|pause| pause["duration_s"].as_f64().unwrap() >= 2.0);
+    assert!(!long.is_empty() && !short.is_empty(), "{long:?} {short:?}");
+    let directory = |pause: &Value| data.join(format!("events/{}", pause["id"]));
+    for pause in long {
+        assert_eq!(capture(&pause, "ring")["outcome"], "saved");
+        assert!(directory(&pause).join("ring.jsonl").exists(), "{pause}");
+    }
+    for pause in short {
+        assert_eq!(pause["forensics"], Value::Array(Vec::new()));
+        assert!(!directory(&pause).exists(), "{pause}");
+    }
 }
 
 #[test]

@@ -19,3 +19,5 @@ mod pauses;
 mod pressure;
 #[path = "../support/program.rs"]
 mod program;
+#[path = "../support/recording.rs"]
+mod recording;

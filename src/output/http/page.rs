@@ -70,7 +70,7 @@ fn render(snapshot: &Snapshot, source: &str, store_is_open: bool, now_ns: i64) -
     let lost = human::duration(totals.pauses.sum());
     rows.push(("pauses since the start", format!("{} ({lost} lost)", totals.pauses.count())));
     let above_ns: u64 =
-        [Tier::Elevated, Tier::Critical].map(|tier| totals.tier_ns[tier as usize]).iter().sum();
+        [Tier::Elevated, Tier::Critical].map(|tier| totals.tiers.ns[tier as usize]).iter().sum();
     rows.push(("time above SENTINEL since the start", human::duration(above_ns as f64 / 1e9)));
     rows.push(("source", source.to_owned()));
     rows.push(("store", if store_is_open { "open" } else { "not open" }.to_owned()));

@@ -278,7 +278,7 @@ fn stress(out: &mut Families, snapshot: &Snapshot) {
     out.by(
         TIER_SECONDS,
         "tier",
-        each(Tier::ALL, Tier::as_str, |tier| seconds(totals.tier_ns[tier as usize])),
+        each(Tier::ALL, Tier::as_str, |tier| seconds(totals.tiers.ns[tier as usize])),
     );
     let changes = Tier::ALL.into_iter().flat_map(|from| Tier::ALL.map(|to| (from, to)));
     out.by_two(

@@ -80,7 +80,7 @@ fn a_restart_of_the_source_counts_nothing_twice() {
         totals.sample(&degraded(100), at * MS, at * MS);
     }
     totals.sample(&sample(250, Tier::Sentinel, 10), 450 * MS, 450 * MS);
-    assert_eq!(totals.tier_ns, [450 * MS, 0, 0], "the time there was, and no more");
+    assert_eq!(totals.tiers.ns, [450 * MS, 0, 0], "the time there was, and no more");
     assert!(close(totals.measured.energy_j[0], 0.7), "2 W over the 350 ms of complete samples");
     assert!((totals.factor_seconds(Factor::Load) - 1.5).abs() < 1e-9, "10 points over 100 ms and over 50 ms");
     assert_eq!((totals.complete(), totals.degraded), (2, 3));
@@ -93,7 +93,7 @@ fn an_interval_with_a_sleep_in_it_adds_no_time_to_tiers_and_scores() {
     totals.sample(&sample(100, Tier::Elevated, 20), 100 * MS, 100 * MS);
     // The sampler says an hour; the clock that stops in sleep says 200 ms.
     totals.sample(&sample(3_600_000, Tier::Elevated, 20), 300 * MS, 300 * MS);
-    assert_eq!(totals.tier_ns, [0, 300 * MS, 0]);
+    assert_eq!(totals.tiers.ns, [0, 300 * MS, 0]);
     assert!((totals.factor_seconds(Factor::Load) - 6.0).abs() < 1e-9);
     assert!(close(totals.measured.throttled_s, 0.3));
 }
@@ -104,7 +104,7 @@ fn the_time_up_to_a_sample_belongs_to_the_tier_before_it() {
     totals.sample(&sample(100, Tier::Sentinel, 0), 100 * MS, 0);
     totals.sample(&sample(100, Tier::Critical, 60), 200 * MS, 0);
     totals.sample(&sample(100, Tier::Elevated, 0), 500 * MS, 0);
-    assert_eq!(totals.tier_ns, [200 * MS, 0, 300 * MS]);
+    assert_eq!(totals.tiers.ns, [200 * MS, 0, 300 * MS]);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_clock_that_steps_back_adds_nothing() {
     totals.sample(&sample(100, Tier::Sentinel, 1), 1_000 * MS, 0);
     totals.sample(&sample(100, Tier::Sentinel, 1), 400 * MS, 0);
     totals.sample(&sample(100, Tier::Sentinel, 1), 1_100 * MS, 0);
-    assert_eq!(totals.tier_ns[0], 200 * MS);
+    assert_eq!(totals.tiers.ns[0], 200 * MS);
 }
 
 #[test]
@@ -199,12 +199,86 @@ fn the_last_pause_is_the_later_of_this_run_s_and_the_earlier_ones() {
     assert_eq!(metrics.snapshot().last_pause, Some((7_000, None)), "its own culprit, and none of another's");
 }
 
+/// What a scrape says of a family without labels, or of a series.
+fn value(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(&format!("pause_monitor_{series} "))?.parse().ok())
+}
+
+#[test]
+fn figures_are_told_in_base_units_each_under_its_own_name() {
+    let (mut feed, metrics) = scrape();
+    let now_ns = clock::awake_ns();
+    let figures = Figures {
+        load_avg: Some(3.4),
+        cores: Some(16),
+        memory_available_pct: Some(62.5),
+        swap_used_bytes: Some(123_456_789),
+        thermal_pressure: Some(ThermalPressure::Heavy),
+        gpu_busy_pct: Some(12.5),
+        cpu_power_mw: Some(2_500.0),
+        combined_power_mw: Some(4_000.0),
+        ..Figures::default()
+    };
+    feed.totals.sample(&Sample { metrics: figures, ..sample(100, Tier::Sentinel, 0) }, now_ns, now_ns);
+    feed.publish();
+    let text = metrics.text();
+    for (series, expected) in [
+        ("load1", 3.4),
+        ("cpu_cores", 16.0),
+        ("memory_available_ratio", 0.625),
+        ("swap_used_bytes", 123_456_789.0),
+        ("thermal_throttled", 1.0),
+        ("thermal_pressure{level=\"heavy\"}", 1.0),
+        ("thermal_pressure{level=\"nominal\"}", 0.0),
+        ("gpu_busy_ratio", 0.125),
+        ("power_watts{domain=\"cpu\"}", 2.5),
+        ("package_power_watts", 4.0),
+    ] {
+        assert_eq!(value(&text, series), Some(expected), "{series}");
+    }
+    let build = text.lines().find_map(|line| line.strip_prefix("pause_monitor_build_info")).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let revision = build.strip_prefix("{revision=\"").unwrap();
+    let revision = revision.strip_suffix(&format!("\",version=\"{version}\"}} 1")).unwrap();
+    assert!(!revision.is_empty() && revision != version, "{build}");
+    let cool = Figures { thermal_pressure: Some(ThermalPressure::Nominal), ..figures };
+    feed.totals.sample(&Sample { metrics: cool, ..sample(100, Tier::Sentinel, 0) }, now_ns, now_ns);
+    feed.publish();
+    assert_eq!(value(&metrics.text(), "thermal_throttled"), Some(0.0));
+}
+
+#[test]
+fn only_a_configuration_that_was_taken_moves_the_time_of_the_last_reload() {
+    const SUCCESSFUL: &str = "config_last_reload_successful";
+    const TIME: &str = "config_last_reload_success_timestamp_seconds";
+    let (_feed, metrics) = scrape();
+    let told = || {
+        let text = metrics.text();
+        (value(&text, SUCCESSFUL).unwrap(), value(&text, TIME).unwrap())
+    };
+    let now_s = || clock::unix_ns() as f64 / 1e9;
+    let (taken, at_s) = told();
+    assert!(taken == 1.0 && (now_s() - at_s).abs() < 60.0, "the one that it started with: {at_s}");
+    metrics.shared.reloaded_ns.store(5_000_000_000, Relaxed);
+    metrics.reloaded(false);
+    assert_eq!(told(), (0.0, 5.0));
+    metrics.reloaded(true);
+    let (taken, at_s) = told();
+    assert!(taken == 1.0 && (now_s() - at_s).abs() < 60.0, "{at_s}");
+    metrics.shared.reloaded_ns.store(6_000_000_000, Relaxed);
+    metrics.web_reloaded(false);
+    assert_eq!(told(), (0.0, 6.0));
+}
+
 #[test]
 fn what_others_count_is_told() {
     let (_feed, metrics) = scrape();
     metrics.peers.store.dropped.store(3, Relaxed);
     metrics.peers.socket.dropped.store(4, Relaxed);
     metrics.peers.otlp.outbox_spans.store(5, Relaxed);
+    metrics.peers.otlp.spans_exported.store(7, Relaxed);
+    metrics.peers.otlp.spans_rejected.store(8, Relaxed);
+    metrics.peers.otlp.export_failures.store(9, Relaxed);
     metrics.peers.handover_dropped.store(6, Relaxed);
     metrics.reloaded(false);
     let text = metrics.text();
@@ -213,6 +287,9 @@ fn what_others_count_is_told() {
         "pause_monitor_output_messages_dropped_total{output=\"handover\"} 6",
         "pause_monitor_socket_messages_dropped_total 4",
         "pause_monitor_otlp_outbox_spans 5",
+        "pause_monitor_otlp_spans_exported_total 7",
+        "pause_monitor_otlp_spans_rejected_total 8",
+        "pause_monitor_otlp_export_failures_total 9",
         "pause_monitor_config_last_reload_successful 0",
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line}: {text}");

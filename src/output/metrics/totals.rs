@@ -7,7 +7,7 @@ use super::histogram::Histogram;
 use super::peak::Peak;
 use crate::engine::Thresholds;
 use crate::event::{Gap, Notice, Verdict};
-use crate::sample::{Factor, Metrics, Name, Reject, Sample, SourceInfo, Stress, Tier};
+use crate::sample::{Factor, InTiers, Metrics, Name, Reject, Sample, SourceInfo, Stress, Tier};
 
 const PAUSE_BOUNDS: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0];
 const INTERVAL_BOUNDS: [f64; 15] =
@@ -107,8 +107,8 @@ pub struct Totals {
     pub peak: Peak<9>,
     /// Points × time by factor, points × ns.
     pub factor_ns: [u64; 8],
-    /// Time in each tier, ns.
-    pub tier_ns: [u64; 3],
+    /// Time in each tier.
+    pub tiers: InTiers,
     /// Tier changes, from × to.
     pub transitions: [[u64; 3]; 3],
     /// Closed episodes by highest tier.
@@ -151,7 +151,7 @@ impl Totals {
             thresholds: Tier::ALL.map(|tier| thresholds.begin(tier)),
             peak: Peak::default(),
             factor_ns: [0; 8],
-            tier_ns: [0; 3],
+            tiers: InTiers::default(),
             transitions: [[0; 3]; 3],
             episodes: [0; 3],
             pauses: Histogram::new(&PAUSE_BOUNDS),
@@ -182,9 +182,7 @@ impl Totals {
             Some(last) => at_ns.saturating_sub(last.at_ns),
             None => sample.elapsed_ns,
         };
-        // The tier holds from its sample to the next; before the first there was none.
-        let tier = self.last.map_or(sample.tier, |last| last.tier);
-        self.tier_ns[tier as usize] += passed_ns;
+        self.tiers.sample(sample.tier, passed_ns);
         for (total, points) in self.factor_ns.iter_mut().zip(sample.stress.points()) {
             *total = total.saturating_add(passed_ns.saturating_mul(points.into()));
         }

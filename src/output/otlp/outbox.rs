@@ -71,7 +71,11 @@ impl Exporter {
     pub fn start(self, marker: Marker, ties: &Ties) -> Running {
         tracing::info!("spans go to {}", self.to);
         let (ending, ended) = watch::channel(false);
-        let outbox = Outbox {
+        Running { ending, task: tokio::spawn(self.outbox(marker, ties).run(ended)) }
+    }
+
+    fn outbox(self, marker: Marker, ties: &Ties) -> Outbox {
+        Outbox {
             exporter: self,
             scope: span::scope(),
             marker,
@@ -80,8 +84,7 @@ impl Exporter {
             trouble: None,
             unreadable: false,
             refusals: Refusals::default(),
-        };
-        Running { ending, task: tokio::spawn(outbox.run(ended)) }
+        }
     }
 }
 
@@ -359,5 +362,34 @@ impl Outbox {
             );
         }
         MISCONFIGURED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::store::{Claim, Options, Retention, Store, random_incident};
+
+    #[test]
+    fn a_faulty_configuration_is_tried_again_every_minute_and_no_later_however_often() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options {
+            started_ns: 1,
+            boot_id: None,
+            boot_time_ns: None,
+            retention: Retention::default(),
+            random: random_incident,
+            outbox: Ties::default(),
+            claim: Claim::default(),
+        };
+        let (store, _) = Store::open(directory.path(), options).unwrap();
+        let config = "[otlp]\nendpoint = \"http://127.0.0.1:1\"\n";
+        let otlp = crate::config::parse(config, false).unwrap().config.otlp;
+        let paths = Paths { data_dir: directory.path().to_owned(), ..Paths::default() };
+        let exporter = Exporter::new(&otlp, &paths, &Machine::default()).unwrap().unwrap();
+        let mut outbox = exporter.outbox(store.marker(), &Ties::default());
+        for _ in 0..3 {
+            assert_eq!(outbox.misconfigured("404 Not Found"), Duration::from_secs(60));
+        }
     }
 }

@@ -30,6 +30,8 @@ pub enum Write {
     },
     /// An open episode still goes on.
     LastSeen(LastSeen),
+    /// The run still goes on, though its last sign of life is old: the machine slept.
+    Alive,
 }
 
 /// What came of the captures of an event, and who waits for its commit.
@@ -79,6 +81,8 @@ pub(super) struct Queue {
     pub(super) marks: Vec<Mark>,
     /// What came of captures, oldest first.
     pub(super) gathered: VecDeque<Gathered>,
+    /// The run's sign of life is due at once.
+    pub(super) alive: bool,
     sample_count: usize,
     /// Samples dropped since this was last taken.
     pub(super) dropped_samples: u64,
@@ -92,6 +96,7 @@ impl Queue {
             && self.last_seen.is_empty()
             && self.marks.is_empty()
             && self.gathered.is_empty()
+            && !self.alive
     }
 
     /// Enters a write. A newer version of an event takes the place of the one that waits.
@@ -119,6 +124,7 @@ impl Queue {
                     self.last_seen.pop_first();
                 }
             }
+            Write::Alive => self.alive = true,
         }
         Ok(())
     }
@@ -182,6 +188,7 @@ impl Queue {
         self.last_seen.extend(newer.last_seen);
         self.marks.extend(newer.marks);
         self.gathered.extend(newer.gathered);
+        self.alive |= newer.alive;
         lost += self.bound_gathered();
         self.bound_samples();
         lost

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::{LastSeen, Write};
 use super::row::{EventRow, Incident, TierSteps, TierTimes};
 use crate::event::{Episode, EventId, Gap, Notice, TierChange, Verdict};
-use crate::sample::{Sample, Tier};
+use crate::sample::{InTiers, Sample, Tier};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -72,10 +72,7 @@ struct Open {
     /// The opening sample's time, Unix ns.
     opened_ns: i64,
     /// Time between samples since then.
-    since_ns: u64,
-    critical_ns: u64,
-    /// The tier since the last sample.
-    tier: Tier,
+    since: InTiers,
     /// The highest score stored.
     best: u8,
     chunk: Vec<Sample>,
@@ -88,10 +85,8 @@ impl Open {
     fn tiers(&self) -> TierTimes {
         // A pause that opened the episode lies between its start and the opening sample.
         let before = u64::try_from(self.opened_ns.saturating_sub(self.started_ns)).unwrap_or(0);
-        TierTimes {
-            elevated_ns: (before + self.since_ns).saturating_sub(self.critical_ns),
-            critical_ns: self.critical_ns,
-        }
+        let [sentinel_ns, elevated_ns, critical_ns] = self.since.ns;
+        TierTimes { elevated_ns: before.saturating_add(sentinel_ns).saturating_add(elevated_ns), critical_ns }
     }
 
     /// Tells that it goes on.
@@ -135,7 +130,7 @@ impl Open {
 ///
 /// A sample comes before the notices that it causes. What is written: an episode's row at each notice of it;
 /// in CRITICAL every sample, a second at a time; in ELEVATED the sample of each new peak; the opening step's
-/// sample; a sign of life every 5 s and at each change of tier; of a pause the ring.
+/// sample; a sign of life every 5 s and at each change of tier; of a pause the ring; after a sleep the run's sign of life.
 #[derive(Debug)]
 pub struct Recorder {
     ring: Ring,
@@ -195,12 +190,8 @@ impl Recorder {
         self.ring.push(sample);
         let Some(open) = &mut self.open else { return };
         let interval = interval(sample);
-        open.since_ns += interval;
+        open.since.sample(sample.tier, interval);
         open.unseen_ns += interval;
-        if open.tier == Tier::Critical {
-            open.critical_ns += interval;
-        }
-        open.tier = sample.tier;
         open.store(sample, out);
         if open.unseen_ns >= LAST_SEEN_NS {
             open.seen(sample.time_ns, out);
@@ -248,9 +239,7 @@ impl Recorder {
             incident,
             started_ns: episode.started_ns,
             opened_ns: last.map_or(episode.started_ns, |sample| sample.time_ns),
-            since_ns: 0,
-            critical_ns: 0,
-            tier: last.map_or(episode.peak.tier, |sample| sample.tier),
+            since: InTiers::from(last.map_or(episode.peak.tier, |sample| sample.tier)),
             best: 0,
             chunk: Vec::new(),
             chunk_ns: 0,
@@ -293,6 +282,10 @@ impl Recorder {
     }
 
     fn gap(&mut self, gap: &Gap, out: &mut Vec<Write>) {
+        if gap.asleep_ns > 0 {
+            // The store's own is due by a clock that stood still: until then the night would count as unwatched.
+            out.push(Write::Alive);
+        }
         let Some(id) = gap.id else { return };
         let shared = gap.episode.map(|episode| self.remember(episode, None));
         let incident = self.remember(id, shared);

@@ -24,7 +24,7 @@ pub struct Recovered {
     pub interrupted: Vec<EventRow>,
     /// When the last pause ended, Unix ns, and who built it up most.
     pub last_pause: Option<(i64, Option<Name>)>,
-    /// 1 + the highest id in the database.
+    /// 1 + the highest id in the database and under `events/`.
     pub next_event_id: EventId,
 }
 
@@ -41,6 +41,8 @@ pub(super) struct Present<'a> {
     pub(super) run: Option<i64>,
     /// Incidents of the open rows that are this run's.
     pub(super) ours: &'a [Incident],
+    /// The highest id under `events/`.
+    pub(super) highest_directory: EventId,
     pub(super) random: fn() -> Incident,
     /// What ends here is to be exported.
     pub(super) export: bool,
@@ -75,7 +77,7 @@ pub(super) fn recover(
     };
     let interrupted = close_open_rows(&transaction, present, why)?;
 
-    let mut next = highest_id(&transaction)? + 1;
+    let mut next = highest_id(&transaction)?.max(present.highest_directory) + 1;
     let mut outages = Vec::new();
     for run in &dead {
         let outage = rebooted(run);

@@ -198,8 +198,9 @@ impl Writer {
         self.write_samples(work)?;
         self.write_gathered(work, now)?;
         self.write_marks(work)?;
-        if now.awake_ns >= self.alive_at_ns {
+        if work.alive || now.awake_ns >= self.alive_at_ns {
             self.alive(now)?;
+            work.alive = false;
         }
         self.prune(now)
     }
@@ -283,16 +284,15 @@ impl Writer {
             boot_time_ns: self.options.boot_time_ns,
             run: self.run,
             ours: &ours,
+            highest_directory: recover::highest_directory(&self.directory),
             random: self.options.random,
             export: self.options.outbox.wanted,
         };
-        let (run, mut recovered) = recover::recover(connection, &present)?;
-        let directory = recover::highest_directory(&self.directory);
-        recovered.next_event_id = recovered.next_event_id.max(directory + 1);
+        let begun = recover::recover(connection, &present)?;
         for row in self.open_rows.values() {
             statement::upsert(connection, row, false)?;
         }
-        Ok((run, recovered))
+        Ok(begun)
     }
 
     fn write_events(&mut self, work: &mut Queue) -> Result<(), Failure> {
@@ -575,6 +575,12 @@ impl Writer {
 impl Writer {
     pub(super) fn outbox(&self) -> &super::Outbox {
         &self.options.outbox
+    }
+
+    /// What the writer's own connection says to `PRAGMA name`.
+    pub(super) fn pragma(&self, name: &str) -> i64 {
+        let connection = &self.database.as_ref().unwrap().connection;
+        connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
     }
 
     pub(super) fn limit(&mut self, retention: super::Retention) {

@@ -6,6 +6,7 @@ use super::{Doctor, Finding, network, permission};
 use crate::client::{ClientError, Connection};
 use crate::config::SourceKind;
 use crate::human;
+use crate::output::socket::MAX_CLIENTS;
 use crate::wire::{Message, SampleLine};
 
 /// How long it is listened to.
@@ -90,7 +91,9 @@ struct Heard {
 
 fn listen(connection: &mut Connection) -> Result<(Said, Heard), String> {
     let mut line = Vec::new();
-    connection.line(&mut line).map_err(|error| error.to_string())?;
+    if !connection.line(&mut line).map_err(|error| error.to_string())? {
+        return Err(format!("it says nothing: it is ending, or has {MAX_CLIENTS} clients"));
+    }
     let Ok(Message::Hello(hello)) = serde_json::from_slice(&line) else {
         return Err("what it says can't be read: is it of another version?".to_owned());
     };
@@ -214,4 +217,20 @@ fn cost(doctor: &Doctor<'_>, before: Option<&str>, after: Option<&str>, lasted: 
             .with("[powermetrics] interval = \"500ms\" costs a fifth, and tells less about short pauses");
     }
     finding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::socket::FILE_NAME;
+
+    #[test]
+    fn a_daemon_that_hangs_up_is_not_taken_for_one_of_another_version() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(directory.path().join(FILE_NAME)).unwrap();
+        let mut connection = Connection::open(directory.path()).unwrap();
+        drop(listener.accept().unwrap());
+        let told = listen(&mut connection).err();
+        assert_eq!(told.as_deref(), Some("it says nothing: it is ending, or has 256 clients"));
+    }
 }

@@ -9,6 +9,9 @@ use crate::config::paths::user;
 /// Where programs are looked for.
 pub(super) const PATH: &str = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
+/// The LANG of programs. Not that of who calls `hooks test`: a service has none, and a test shows what will happen.
+const LANG: &str = if cfg!(target_os = "macos") { "en_US.UTF-8" } else { "C.UTF-8" };
+
 /// What all hooks have in common. Found out once: the user database may be slow to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookContext {
@@ -31,13 +34,11 @@ impl HookContext {
         let variable = |name| if paths.owner.is_none() { std::env::var_os(name) } else { None };
         let home = variable("HOME").or_else(|| Some(entry.as_ref()?.home.clone()?.into_os_string()));
         let user_name = entry.map(|user| user.name).or_else(|| variable("USER"));
-        let lang = std::env::var_os("LANG").filter(|lang| !lang.is_empty());
-        let default_lang = if cfg!(target_os = "macos") { "en_US.UTF-8" } else { "C.UTF-8" };
         Self {
             variables: [
                 ("HOME", home.unwrap_or_else(|| "/".into())),
                 ("USER", user_name.unwrap_or_else(|| uid.to_string().into())),
-                ("LANG", lang.unwrap_or_else(|| default_lang.into())),
+                ("LANG", LANG.into()),
             ],
             as_root: paths.root && paths.owner.is_none(),
             config_file: std::path::absolute(&paths.config_file)

@@ -175,6 +175,19 @@ fn an_episode_that_a_pause_opened_began_with_it_and_its_tiers_make_up_its_durati
 }
 
 #[test]
+fn after_a_sleep_the_run_gives_a_sign_of_life_and_after_other_gaps_it_does_not() {
+    let mut recorder = recorder();
+    let mut slept = gap(None, Verdict::Sleep, None);
+    slept.asleep_ns = 3_600_000_000_000;
+    assert_eq!(tell(&mut recorder, Notice::Gap(slept)), [Write::Alive]);
+    let mut paused = gap(Some(1), Verdict::Pause, None);
+    paused.asleep_ns = 1_000_000_000;
+    assert_eq!(tell(&mut recorder, Notice::Gap(paused.clone()))[0], Write::Alive, "a pause that slept, too");
+    paused.asleep_ns = 0;
+    assert!(!tell(&mut recorder, Notice::Gap(paused)).contains(&Write::Alive));
+}
+
+#[test]
 fn a_pause_takes_the_ring_with_it_and_a_stall_does_not() {
     let mut recorder = recorder();
     feed(&mut recorder, (1..=300).map(|seq| sample(seq, 0)));

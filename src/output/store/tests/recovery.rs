@@ -105,6 +105,17 @@ fn ids_go_on_after_the_highest_in_the_database_and_under_events() {
 }
 
 #[test]
+fn an_outage_gets_no_number_that_has_another_events_evidence() {
+    let directory = killed();
+    std::fs::create_dir_all(directory.path().join("events/12")).unwrap();
+    let mut bench = Bench::with(directory.path(), options(T0 + 100 * SECOND, "boot-2"));
+    bench.step();
+    let recovered = bench.recovered();
+    assert_eq!(recovered.outages.iter().map(|outage| outage.id).collect::<Vec<_>>(), [13]);
+    assert_eq!(recovered.next_event_id, 14);
+}
+
+#[test]
 fn an_event_whose_number_is_taken_gets_another_and_keeps_it() {
     let directory = killed();
     let mut bench = Bench::with(directory.path(), options(T0 + 100 * SECOND, "boot-1"));

@@ -81,6 +81,53 @@ fn the_answer_comes_after_the_commit_with_the_events_number() {
 }
 
 #[test]
+fn what_is_announced_survives_a_power_cut_and_samples_cost_no_sync() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(directory.path());
+    bench.settle();
+    let synchronous = |bench: &Bench| bench.writer.pragma("synchronous");
+    bench.push(Write::Event(Box::new(episode_row(1, 60))));
+    bench.step();
+    assert_eq!(synchronous(&bench), 2, "FULL");
+    bench.push(Write::Samples { event: 1, samples: Box::new([sample(1, 60)]) });
+    bench.step();
+    assert_eq!(synchronous(&bench), 1, "NORMAL");
+    // Beyond the drive's cache, on macOS.
+    assert_eq!((bench.writer.pragma("fullfsync"), bench.writer.pragma("checkpoint_fullfsync")), (1, 1));
+}
+
+#[test]
+fn an_episode_that_goes_on_in_the_next_one_is_continued_in_row_json_and_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(directory.path());
+    let mut closed = episode(1, 60, T0);
+    (closed.ended_ns, closed.duration_ns) = (Some(T0 + 9 * SECOND), Some(9_000_000_000));
+    for (id, continued) in [(1, true), (2, false)] {
+        (closed.id, closed.continued) = (id, continued);
+        let tiers = TierTimes { elevated_ns: 0, critical_ns: 0 };
+        let row = EventRow::from_episode(&closed, incident(id), T0, tiers, TierSteps::default());
+        bench.push(Write::Event(Box::new(row)));
+    }
+    bench.settle();
+    let stored: Vec<bool> = bench
+        .other()
+        .prepare("SELECT continued FROM events ORDER BY id")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    assert_eq!(stored, [true, false]);
+    let events = bench.events();
+    let json = events.iter().map(|event| serde_json::to_value(event.json()).unwrap()["continued"].clone());
+    assert_eq!(json.collect::<Vec<_>>(), [true, false]);
+    assert_eq!(
+        events.iter().map(StoredEvent::ending).collect::<Vec<_>>(),
+        [" (continued in the next episode)", ""]
+    );
+}
+
+#[test]
 fn a_newer_version_of_an_event_leaves_a_persons_marks_alone() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = Bench::new(directory.path());
@@ -182,6 +229,29 @@ fn a_run_gives_a_sign_of_life_every_30_seconds_and_says_how_it_ended() {
     bench.writer.end("stopped", bench.now);
     let end = T0 + 34 * SECOND;
     assert_eq!(row(&bench), (T0, end, Some(end), Some("stopped".to_owned()), boot));
+}
+
+#[test]
+fn a_sleep_just_ended_is_watched_time_as_soon_as_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new(directory.path());
+    bench.settle();
+    bench.pass(20);
+    bench.settle();
+    // Eight hours, of which only the clocks that go on in sleep know.
+    let night = 8 * 3_600 * SECOND;
+    bench.now.total_ns += u64::try_from(night).unwrap();
+    bench.now.unix_ns += night;
+    bench.pass(1);
+    let unwatched = |bench: &Bench| bench.reader().summary(bench.now.unix_ns).unwrap().day.unwatched_s;
+    assert!(unwatched(&bench) > 28_000.0, "nobody knows yet that it slept");
+    bench.push(Write::Alive);
+    assert!(bench.writer.wake_at_ns(!bench.queue.is_empty()) <= bench.now.awake_ns, "it does not wait");
+    bench.step();
+    assert!(bench.queue.is_empty());
+    assert_eq!(unwatched(&bench), 0.0);
+    bench.pass(29);
+    assert!(bench.writer.wake_at_ns(false) > bench.now.awake_ns, "the next is due 30 s later");
 }
 
 #[test]
