@@ -11,8 +11,8 @@ use crate::output::store::{Pruned, Pruning, open_for_pruning, plan_pruning};
 
 /// Delete what is too old, or too much, by the rules of `[retention]`. The daemon does so once a day.
 ///
-/// Reviewed and dismissed events go after `events_days`; episodes that only were ELEVATED, and that nobody has looked at,
-/// after 14 days; evidence, and samples away from an event's peak, after `forensics_days`. Pauses, outages and what was
+/// Reviewed and dismissed events go after `events_days`; episodes and stalls that only were ELEVATED, and that nobody has
+/// looked at, after 14 days; evidence, and samples away from an event's peak, after `forensics_days`. Pauses, outages and what was
 /// CRITICAL stay until somebody has judged them, or the database is too large. Pinned events stay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

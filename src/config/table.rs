@@ -400,7 +400,7 @@ pub(super) static KEYS: &[Key] = &[
     key!(
         "retention",
         "events_days",
-        "Reviewed and dismissed events are removed after this. Those nobody looked at that only were ELEVATED go after 14 days.",
+        "Reviewed and dismissed events are removed after this. Episodes and stalls nobody looked at that only were ELEVATED go after 14 days.",
         Kind::Whole {
             unit: "days",
             range: 1..=3650,

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use super::evidence::{self, Going, directory_bytes};
 use super::recover::EVENTS_DIRECTORY;
 
-/// Days after which an episode goes that only reached ELEVATED and that nobody ever looked at.
+/// Days after which an episode or a stall goes that only reached ELEVATED and that nobody ever looked at.
 pub const UNREVIEWED_ELEVATED_DAYS: u32 = 14;
 
 /// Samples this near to the peak outlive `forensics_days`.
@@ -25,9 +25,9 @@ const PAGES_PER_STEP: i64 = 256;
 const DAY_NS: i64 = 86_400_000_000_000;
 
 /// Events that are too old: ?1 the cutoff of reviewed and dismissed ones, ?2 of those that only reached ELEVATED.
-/// What else nobody looked at (pauses, stalls, outages, CRITICAL episodes) only goes when the file is too large.
+/// What else nobody looked at (pauses, outages, what was CRITICAL) only goes when the file is too large.
 const EXPIRED: &str = "(status IN ('reviewed', 'dismissed') AND ended_at < ?1
-     OR status = 'unreviewed' AND kind = 'episode' AND peak_tier = 'elevated' AND ended_at < ?2)";
+     OR status = 'unreviewed' AND kind IN ('episode', 'stall') AND peak_tier <> 'critical' AND ended_at < ?2)";
 
 /// Events whose evidence is thinned out: ?1 the cutoff.
 const STALE: &str = "(status <> 'pinned' AND ended_at < ?1)";

@@ -55,16 +55,19 @@ fn reviewed_and_dismissed_events_go_after_90_days_and_pinned_ones_stay() {
 }
 
 #[test]
-fn episodes_that_only_reached_elevated_and_nobody_looked_at_go_after_14_days() {
+fn episodes_and_stalls_that_only_reached_elevated_and_nobody_looked_at_go_after_14_days() {
     let (_directory, bench) = store(&[
         (old(1, Kind::Episode, 20, 15), Status::Unreviewed),
         (old(2, Kind::Episode, 60, 15), Status::Unreviewed),
         (old(3, Kind::Episode, 20, 15), Status::Reviewed),
         (old(4, Kind::Pause, 20, 15), Status::Unreviewed),
         (old(5, Kind::Episode, 20, 13), Status::Unreviewed),
+        (old(6, Kind::Stall, 20, 15), Status::Unreviewed),
+        (old(7, Kind::Stall, 60, 15), Status::Unreviewed),
+        (old(8, Kind::Stall, 2, 15), Status::Unreviewed),
     ]);
     prune(&bench, Retention::default());
-    assert_eq!(bench.ids(), [2, 3, 4, 5]);
+    assert_eq!(bench.ids(), [2, 3, 4, 7, 5]);
 }
 
 /// Samples every 10 s from a minute before to a minute after the event's peak.
