@@ -102,7 +102,8 @@ impl<'a> From<&'a Sample> for SampleLine<'a> {
             seq: sample.seq,
             time: Cow::Owned(rfc3339(sample.time_ns)),
             interval_ms: sample.interval_ns.map(ms),
-            elapsed_ms: ms(sample.elapsed_ns),
+            // What is positive stays so: a sample without an interval is none.
+            elapsed_ms: ms(sample.elapsed_ns.max(1_000)),
             expected_ms: ms(sample.expected_ns),
             latency_ratio: rounded(sample.latency_ratio),
             heartbeat_ms: sample.heartbeat_ns.map(ms),
