@@ -95,6 +95,16 @@ fn assert_harmless(sent: &str) {
     }
 }
 
+#[test]
+fn of_each_trap_that_is_sent_as_it_is_something_is_seen() {
+    let of = |name: &str| format!("\u{1b}[?1049h\u{1b}[31m501 \u{1b}[0m{name} 100 %\r\n");
+    for trap in traps() {
+        assert_harmless(&of(&shown(&trap)));
+        let is_seen = catch_unwind(|| assert_harmless(&of(&trap))).is_err();
+        assert_eq!(is_seen, trap != shown(&trap), "{trap:?}");
+    }
+}
+
 /// The rows of the table of processes, each its process id and its name. They keep their columns, whatever the names: each
 /// figure of CPU ends where its heading does.
 fn rows(screen: &str) -> Result<Vec<(i32, String)>, String> {
