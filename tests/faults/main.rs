@@ -27,7 +27,7 @@ mod mount;
 mod peer;
 #[path = "../support/program.rs"]
 mod program;
-#[path = "../hooks/server.rs"]
+#[path = "../support/server.rs"]
 #[allow(dead_code, reason = "shared with the tests of hooks, which ask more of it")]
 mod server;
 

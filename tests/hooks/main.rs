@@ -16,6 +16,7 @@ mod listed;
 mod peer;
 mod programs;
 mod running;
+#[path = "../support/server.rs"]
 mod server;
 mod shipped;
 mod tried;

@@ -15,15 +15,21 @@ mod http;
 mod peer;
 #[path = "../support/program.rs"]
 mod program;
+#[allow(dead_code, reason = "shared with the tests of hooks, which ask more of it")]
+#[path = "../support/server.rs"]
+mod server;
 #[path = "../support/stand_in.rs"]
 mod stand_in;
 #[path = "../support/terminal.rs"]
 mod terminal;
 
+mod blamed;
 mod child;
 mod clocks;
+mod crowds;
 mod group;
 mod limits;
 mod names;
 mod process;
 mod sampler;
+mod screens;

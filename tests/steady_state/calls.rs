@@ -11,6 +11,8 @@ use super::{linux, stand_in, thread_of};
 
 /// Samples for which it is watched.
 const TICKS: usize = 50;
+/// A machine that is busy with other things has beats late and documents come in pieces: of so many times the calmest counts.
+const ATTEMPTS: usize = 3;
 
 /// Whether a client is connected.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,7 +23,20 @@ enum Client {
 
 /// Whether a call is the one that is made once a sample.
 fn is_of_a_sample(call: &str) -> bool {
-    call.contains("</proc/stat>")
+    call.contains("</proc/stat>") && !goes_on(call)
+}
+
+/// Whether a call reads on in what the one before it left: a machine of many processors says more than there is room for.
+fn goes_on(call: &str) -> bool {
+    let offset = call.rsplit_once(") = ").and_then(|(arguments, _)| arguments.rsplit_once(", "));
+    call.starts_with("pread64(") && offset.is_some_and(|(_, offset)| offset != "0")
+}
+
+/// Whoever is root and has to leave nothing out may trace.
+fn required() -> bool {
+    // SAFETY: geteuid has no preconditions and can't fail.
+    let root = unsafe { libc::geteuid() } == 0;
+    root && std::env::var_os("PAUSE_MONITOR_REQUIRE_PEERS").is_some_and(|value| value == "1")
 }
 
 /// The calls of a sampling thread over so many samples, each as strace prints it; `None` where strace can't be had.
@@ -47,6 +62,7 @@ fn calls(config: &str, client: Client) -> Option<Vec<String>> {
     let mut said = String::new();
     BufReader::new(strace.stderr.take().unwrap()).read_line(&mut said).unwrap();
     if !said.contains("attached") {
+        assert!(!required(), "root may not trace here, it needs the right to: {said}");
         println!("passed over: strace may not trace here: {said}");
         strace.wait().unwrap();
         return None;
@@ -68,6 +84,11 @@ fn calls(config: &str, client: Client) -> Option<Vec<String>> {
     Some(text.lines().filter(whole).map(str::to_owned).collect())
 }
 
+/// How many samples of a stream that is; the Linux source asks for the processors' time besides.
+fn ticks(calls: &[String]) -> usize {
+    calls.iter().filter(|call| is_of_a_sample(call)).count()
+}
+
 /// How often each is called, after what it is for; panics at one that is for nothing.
 fn by_purpose(
     calls: &[String],
@@ -86,6 +107,7 @@ fn by_purpose(
 fn shared(call: &str) -> Option<&'static str> {
     let of_the_kernel = call.contains("</proc/") || call.contains("</sys/");
     match call.split('(').next()? {
+        "pread64" if of_the_kernel && goes_on(call) => Some("more"),
         "pread64" if call.contains("</proc/pressure/") => Some("pressure"),
         "pread64" if of_the_kernel => Some("read"),
         // How often this process' own threads were switched away from: the witness takes that off.
@@ -106,28 +128,37 @@ fn of(counts: &BTreeMap<&'static str, usize>, what: &str) -> usize {
 
 #[test]
 fn sampling_a_stream_calls_the_system_to_wait_to_read_and_to_wake_and_for_nothing_else() {
-    let Some(calls) = calls(&stand_in(), Client::One) else { return };
-    let counts = by_purpose(&calls, |call| match call.split('(').next()? {
-        "poll" => Some("wait"),
-        "read" if call.contains("<socket:") || call.contains("<pipe:") => Some("document"),
-        _ => shared(call),
-    });
-    // A document that comes in pieces takes some more. A loop that asks in vain would ask a hundred times.
-    assert!((TICKS / 2..=6 * TICKS).contains(&of(&counts, "document")), "{counts:?}");
-    assert!((TICKS / 2..=8 * TICKS).contains(&of(&counts, "wait")), "{counts:?}");
-    // Switches, the machine's and ours; memory, load and cores now and then; each by one call, or by two where a machine is
-    // large. strace may come a few ticks late.
-    assert!((3 * TICKS / 2..=6 * TICKS).contains(&of(&counts, "read")), "{counts:?}");
-    // One kind at each tick, all three after a late beat.
-    assert!((TICKS / 2..=2 * TICKS).contains(&of(&counts, "pressure")), "{counts:?}");
-    assert!((TICKS / 2..=2 * TICKS).contains(&of(&counts, "wake")), "{counts:?}");
+    let mut seen = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let Some(calls) = calls(&stand_in(), Client::One) else { return };
+        let counts = by_purpose(&calls, |call| match call.split('(').next()? {
+            "poll" => Some("wait"),
+            "read" if call.contains("<socket:") || call.contains("<pipe:") => Some("document"),
+            _ => shared(call),
+        });
+        // strace may come a few ticks late.
+        let ticks = ticks(&calls);
+        assert!(ticks >= TICKS / 2, "{ticks} ticks: {counts:?}");
+        let [document, wait, read, pressure, wake, more] =
+            ["document", "wait", "read", "pressure", "wake", "more"].map(|what| of(&counts, what));
+        // One each is what it takes; a document that comes in pieces some more.
+        let about_once = |count| (ticks / 2..=2 * ticks).contains(&count);
+        // Switches, the machine's and ours, and a kind of pressure; memory, load and cores now and then. All three kinds of it
+        // after a late beat.
+        let is_little = (2 * ticks..=4 * ticks).contains(&(read + pressure)) && more <= 2 * ticks;
+        if [document, wait, pressure, wake].into_iter().all(about_once) && is_little {
+            return;
+        }
+        seen.push((ticks, counts));
+    }
+    panic!("more than it takes, or less: {seen:?}");
 }
 
 #[test]
 fn calm_samples_wake_no_other_thread_where_no_client_waits_for_them() {
     for config in [stand_in(), linux()] {
         let Some(calls) = calls(&config, Client::None) else { return };
-        let ticks = calls.iter().filter(|call| is_of_a_sample(call)).count();
+        let ticks = ticks(&calls);
         let wakes = calls.iter().filter(|call| shared(call) == Some("wake")).count();
         assert!(ticks >= TICKS / 2 && wakes <= TICKS / 5, "{wakes} in {ticks} ticks");
     }

@@ -1,5 +1,8 @@
 //! A web server in this process that answers as it is told to, and keeps what it was sent.
 
+// clippy.toml allows it in tests only, and takes this for none.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
