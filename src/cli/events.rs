@@ -18,6 +18,7 @@ use crate::event::{EventId, Verdict};
 use crate::human;
 use crate::output::store::{self, Filter, Kind, Reader, Status, StoredEvent};
 use crate::sample::Tier;
+use crate::wire;
 
 /// Rows of the table unless `--limit` says otherwise.
 const NEWEST: u32 = 20;
@@ -239,7 +240,7 @@ fn write_json(events: &[StoredEvent], out: &mut dyn Write) -> io::Result<()> {
     let mut before = "[\n";
     for event in events {
         out.write_all(before.as_bytes())?;
-        serde_json::to_writer(&mut *out, &event.json())?;
+        wire::write_json(&mut *out, &event.json())?;
         before = ",\n";
     }
     out.write_all(if events.is_empty() { b"[]\n" } else { b"\n]\n" })

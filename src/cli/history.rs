@@ -11,7 +11,7 @@ use super::{Exit, output, table};
 use crate::clock;
 use crate::human;
 use crate::output::store::{Bucket, Reader};
-use crate::wire::rfc3339;
+use crate::wire::{self, rfc3339};
 
 /// Pauses, episodes and time in each tier, per hour or day.
 #[derive(Debug, clap::Args)]
@@ -104,7 +104,7 @@ pub fn run(args: &Args, context: &super::Context) -> anyhow::Result<ExitCode> {
     output::print(|out| {
         if args.json {
             let rows: Vec<BucketJson> = buckets.iter().map(BucketJson::from).collect();
-            serde_json::to_writer_pretty(&mut *out, &rows)?;
+            wire::write_json_pretty(&mut *out, &rows)?;
             writeln!(out)
         } else if args.csv {
             write_csv(&buckets, out)

@@ -11,6 +11,7 @@ use crate::cli::{Context, Exit, output};
 use crate::config::{self, Overrides};
 use crate::human;
 use crate::output::alert::{Banner, Desktop, LIMIT, Outcome, run_helper};
+use crate::wire;
 
 /// Send a desktop notification, and say what came of it
 ///
@@ -68,7 +69,7 @@ pub(super) fn test(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     if args.json {
         let json = TestJson { outcome: name, service, why: why.as_deref(), seen, took_s };
         output::print(|out| {
-            serde_json::to_writer(&mut *out, &json)?;
+            wire::write_json(&mut *out, &json)?;
             writeln!(out)
         })?;
     } else if let Some(service) = service {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::client::{ClientError, Connection};
+use crate::wire;
 
 /// Has `write` write to standard output, through a buffer that is flushed at the end.
 ///
@@ -61,7 +62,7 @@ pub fn count(text: &str) -> Result<u32, String> {
 /// As [`print()`].
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(|out| {
-        serde_json::to_writer_pretty(&mut *out, value)?;
+        wire::write_json_pretty(&mut *out, value)?;
         writeln!(out)
     })
 }

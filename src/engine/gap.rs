@@ -243,6 +243,8 @@ pub struct Judge {
     judged: VecDeque<(Told, u64)>,
     /// When the last sample came, complete or not.
     last_arrival_ns: u64,
+    /// When the first sample's interval began, Unix ns.
+    began_unix_ns: Option<i64>,
     /// Time asleep that no beat has accounted for yet.
     slept_ns: u64,
     woke_at_ns: Option<u64>,
@@ -267,6 +269,7 @@ impl Default for Judge {
             told: VecDeque::new(),
             judged: VecDeque::new(),
             last_arrival_ns: 0,
+            began_unix_ns: None,
             slept_ns: 0,
             woke_at_ns: None,
             continued_at_ns: None,
@@ -349,8 +352,12 @@ impl Judge {
             let of_a_case = |case: &Case| is_of(told, &case.found(told.verdict), case.slack_ns);
             (closing || since_ns >= PATIENCE_NS + TOLD_APART_NS) && !cases.iter().any(of_a_case)
         };
-        let is_gap =
-            |told: &Told| told.verdict == Verdict::Sleep || told.duration_ns >= rules.min_duration_ns;
+        // What is told of the time before the recording belongs to no sample of it.
+        let began_unix_ns = self.began_unix_ns;
+        let is_gap = |told: &Told| {
+            began_unix_ns.is_some_and(|began_ns| told.ended_ns >= began_ns)
+                && (told.verdict == Verdict::Sleep || told.duration_ns >= rules.min_duration_ns)
+        };
         let told = loop {
             let at = self.told.iter().position(is_due)?;
             if let Some(told) = self.told.remove(at).filter(is_gap) {
@@ -468,6 +475,10 @@ impl Judge {
         }
         self.arrivals.push_back(*observed);
         self.last_arrival_ns = observed.at_ns;
+        self.began_unix_ns.get_or_insert_with(|| {
+            let interval_ns = i64::try_from(observed.interval_ns).unwrap_or(i64::MAX);
+            observed.unix_ns.saturating_sub(interval_ns)
+        });
         if !observed.degraded {
             self.last_sample_ns = observed.at_ns;
             self.heard = true;

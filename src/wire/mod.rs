@@ -2,12 +2,14 @@
 //! replay and every client.
 
 mod convert;
+mod json;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 pub use convert::{ms, ns_from_ms, parse_rfc3339, rfc3339};
+pub use json::{write_json, write_json_pretty};
 
 /// The version of this protocol, in [`Hello::protocol`].
 pub const PROTOCOL: u32 = 1;
@@ -264,7 +266,7 @@ pub struct IntervalSummary {
 /// Appends the message and a newline to `out`.
 pub fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail, and every type here has string keys.
-    if serde_json::to_writer(&mut *out, message).is_ok() {
+    if write_json(&mut *out, message).is_ok() {
         out.push(b'\n');
     }
 }

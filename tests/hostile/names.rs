@@ -152,7 +152,15 @@ pub(crate) fn recorded() -> Program {
 }
 
 pub(crate) fn events(program: &Program) -> Vec<Value> {
-    serde_json::from_str(&program.run(&["events", "--json"]).stdout).unwrap()
+    let json = program.run(&["events", "--json"]).stdout;
+    assert_no_controls("events --json", &json);
+    serde_json::from_str(&json).unwrap()
+}
+
+/// JSON may have any letter in a name, and nothing that a terminal obeys.
+fn assert_no_controls(what: &str, json: &str) {
+    let bad: BTreeSet<char> = json.chars().filter(|&c| c.is_control() && c != '\n').collect();
+    assert!(bad.is_empty(), "{what} has {bad:?}");
 }
 
 #[test]
@@ -191,6 +199,7 @@ fn commands_print_no_name_that_breaks_a_line_a_table_or_a_terminal() {
     let analyzed = program.run(&["analyze", file.to_str().unwrap()]);
     assert_plain("an analysis", &analyzed.stdout);
     let lines = program.run(&["analyze", file.to_str().unwrap(), "--json"]);
+    assert_no_controls("analyze --json", &lines.stdout);
     for line in lines.stdout.lines() {
         let _: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
     }
@@ -209,7 +218,9 @@ fn commands_print_no_name_that_breaks_a_line_a_table_or_a_terminal() {
     let id = events[0]["id"].to_string();
     let run = program.run(&["events", "export", &id, "-o", exported.to_str().unwrap()]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    for line in fs::read_to_string(&exported).unwrap().lines() {
+    let exported = fs::read_to_string(&exported).unwrap();
+    assert_no_controls("an export", &exported);
+    for line in exported.lines() {
         let _: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
     }
 }

@@ -64,7 +64,7 @@ impl Export<'_> {
         let redacted = redactor.map(|redactor| redaction::event(redactor, &self.event));
         let event = redacted.as_ref().unwrap_or(&self.event).json();
         let line = EventLine { r#type: "event", event, redacted: redactor.is_some() };
-        serde_json::to_writer(&mut *out, &line)?;
+        wire::write_json(&mut *out, &line)?;
         writeln!(out)?;
         // What was made of the gaps that its samples reach back to: a replay goes by that.
         let mut related = self.reader.related(&self.event).map_err(io::Error::other)?;
@@ -73,7 +73,7 @@ impl Export<'_> {
         for gap in related.iter().chain([&self.event]) {
             let redacted = redactor.map(|redactor| redaction::event(redactor, gap));
             if let Some(told) = told(redacted.as_ref().unwrap_or(gap)) {
-                serde_json::to_writer(&mut *out, &Message::Gap(told))?;
+                wire::write_json(&mut *out, &Message::Gap(told))?;
                 writeln!(out)?;
             }
         }

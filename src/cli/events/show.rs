@@ -13,7 +13,7 @@ use crate::event::EventId;
 use crate::human;
 use crate::output::store::{EventJson, QueryError, Reader, StoredEvent};
 use crate::tui::look::{Colours, Look};
-use crate::wire::SampleLine;
+use crate::wire::{self, SampleLine};
 
 /// Columns where there is no terminal.
 const WIDTH: u16 = 80;
@@ -49,7 +49,7 @@ fn write_json(reader: &Reader, id: EventId) -> anyhow::Result<()> {
     output::print(|out| {
         let related = related.iter().map(StoredEvent::json).collect();
         let all = ShowJson { event: event.json(), related, recording: &samples };
-        serde_json::to_writer(&mut *out, &all)?;
+        wire::write_json(&mut *out, &all)?;
         writeln!(out)
     })
 }

@@ -236,3 +236,19 @@ fn what_a_recording_tells_and_shows_is_one_gap() {
         assert_eq!(replayed(&without_heartbeat, when).gaps().len(), 2, "{when:?}");
     }
 }
+
+#[test]
+fn what_is_told_of_the_time_before_a_recording_is_none_of_its_gaps() {
+    let mut live = World::new(Origin::Child);
+    live.live(5_000);
+    live.freeze(1_000);
+    live.live(20_000);
+    let gap_ns = live.gap().ended_ns;
+    let begin_ns = |live: &World| live.samples[0].time_ns - live.samples[0].elapsed_ns as i64;
+    // The event before is among those that an export tells of.
+    live.samples.retain(|sample| sample.time_ns > gap_ns + 5_000_000_000);
+    assert!(begin_ns(&live) > gap_ns);
+    for when in [When::First, When::Last] {
+        assert!(replayed(&live, when).gaps().is_empty(), "{when:?}");
+    }
+}

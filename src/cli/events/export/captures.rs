@@ -12,6 +12,7 @@ use crate::cli::events::evidence;
 use crate::output::forensics::RING_FILE;
 use crate::output::store::{Capture, StoredEvent};
 use crate::redact::Redactor;
+use crate::wire;
 
 /// A part of a capture, bytes: with every character escaped it is still shorter than the longest line that is read.
 const PART: usize = 128 << 10;
@@ -180,7 +181,7 @@ impl One<'_> {
 }
 
 fn write_line(line: &CaptureLine<'_>, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
+    wire::write_json(&mut *out, line)?;
     writeln!(out)
 }
 
