@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use crate::event::{Told, Verdict};
 use crate::sample::Activity;
 
+use super::beats::Beats;
+use super::retelling::{Retelling, is_of};
 use super::timeline::Moment;
 use super::witness::Witness;
 
@@ -19,19 +21,13 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 const WAKING_NS: u64 = 5_000_000_000;
 /// A sampler that was started and has written nothing yet may take so long, ns: below that it is no stall.
 const STARTING_NS: u64 = 5_000_000_000;
-/// A gap of a recording and what is told of it may be so far apart, besides what the recording leaves open, ns.
-const TOLD_APART_NS: u64 = 500_000_000;
 /// On-time samples that must have come before their sum can bear witness: one may have been finished before
 /// the gap, another under way.
 const LEAST_SAMPLES: u32 = 3;
 /// Cases open at once; more than that are put together.
 const MOST_CASES: usize = 16;
-/// Late beats remembered. One that is late by less than a period is jitter: on a busy machine every beat is
-/// late by a few ms, and their sum is nobody's gap.
-const BEATS: usize = 512;
 /// Samples remembered: as many as the sampler's pipe can have held back, and some.
 const ARRIVALS: usize = 64;
-const LEAST_DELAY_NS: u64 = BEAT_NS;
 
 /// What the judge goes by.
 #[derive(Clone, Copy, Debug)]
@@ -212,11 +208,10 @@ impl Case {
         self.late.by_us |= after.by_us;
     }
 
-    /// What it is found to be in a recording, before it is known what was told of it.
-    fn found(&self, verdict: Verdict) -> Told {
+    /// What it is found to be in a recording, before it is known what was told of it: no stall.
+    fn found(&self) -> Told {
         Told {
-            // What is told of a case is no stall.
-            verdict: if verdict == Verdict::Stall { Verdict::Pause } else { verdict },
+            verdict: Verdict::Pause,
             certain: false,
             ended_ns: self.ended_unix_ns,
             duration_ns: self.delays_ns.saturating_add(self.between_ns),
@@ -237,14 +232,10 @@ pub struct Judge {
     arrivals: VecDeque<Observed>,
     beats: Beats,
     witness: Witness,
-    /// What a recording says of its gaps, and has not been found in its samples yet.
-    told: VecDeque<Told>,
-    /// A recording's gaps of which nothing was told until they were judged, and how much earlier each may have been, ns.
-    judged: VecDeque<(Told, u64)>,
+    /// What a recording says of its gaps.
+    retelling: Retelling,
     /// When the last sample came, complete or not.
     last_arrival_ns: u64,
-    /// When the first sample's interval began, Unix ns.
-    began_unix_ns: Option<i64>,
     /// Time asleep that no beat has accounted for yet.
     slept_ns: u64,
     woke_at_ns: Option<u64>,
@@ -266,10 +257,8 @@ impl Default for Judge {
             arrivals: VecDeque::with_capacity(ARRIVALS),
             beats: Beats::default(),
             witness: Witness::default(),
-            told: VecDeque::new(),
-            judged: VecDeque::new(),
+            retelling: Retelling::default(),
             last_arrival_ns: 0,
-            began_unix_ns: None,
             slept_ns: 0,
             woke_at_ns: None,
             continued_at_ns: None,
@@ -315,12 +304,7 @@ impl Judge {
 
     /// A recording says what was made of a gap.
     pub fn told(&mut self, told: Told) {
-        // A stall or a sleep is told right after the sample that shows it.
-        let judged = self.judged.iter().position(|(found, slack_ns)| is_of(&told, found, *slack_ns));
-        match judged {
-            Some(at) => drop(self.judged.remove(at)),
-            None => remember(&mut self.told, told),
-        }
+        self.retelling.told(told);
     }
 
     /// A gap of a recording as it was told, where it was; else as it is judged, and it may still be told. `slack_ns`: it
@@ -329,12 +313,8 @@ impl Judge {
         if !rules.recorded {
             return judgement;
         }
-        let found = judgement.as_told();
-        let Some(told) = told_of(&self.told, &found, slack_ns).and_then(|at| self.told.remove(at)) else {
-            remember(&mut self.judged, (found, slack_ns));
-            return judgement;
-        };
-        judgement.told(&told)
+        let told = self.retelling.take(judgement.as_told(), slack_ns);
+        told.map_or(judgement, |told| judgement.told(&told))
     }
 
     /// What was told of a gap that the samples do not show, as none came after it or the sampler was started anew, once
@@ -347,23 +327,9 @@ impl Judge {
         rules: &Rules,
     ) -> Option<Judgement> {
         let cases = &self.cases;
-        let is_due = |told: &Told| {
-            let since_ns = u64::try_from(unix_ns.saturating_sub(told.ended_ns)).unwrap_or(0);
-            let of_a_case = |case: &Case| is_of(told, &case.found(told.verdict), case.slack_ns);
-            (closing || since_ns >= PATIENCE_NS + TOLD_APART_NS) && !cases.iter().any(of_a_case)
-        };
-        // What is told of the time before the recording belongs to no sample of it.
-        let began_unix_ns = self.began_unix_ns;
-        let is_gap = |told: &Told| {
-            began_unix_ns.is_some_and(|began_ns| told.ended_ns >= began_ns)
-                && (told.verdict == Verdict::Sleep || told.duration_ns >= rules.min_duration_ns)
-        };
-        let told = loop {
-            let at = self.told.iter().position(is_due)?;
-            if let Some(told) = self.told.remove(at).filter(is_gap) {
-                break told;
-            }
-        };
+        let of_a_case = |told: &Told| cases.iter().any(|case| is_of(told, &case.found(), case.slack_ns));
+        let passed_ns = if closing { None } else { Some(PATIENCE_NS) };
+        let told = self.retelling.take_alone(unix_ns, passed_ns, rules.min_duration_ns, of_a_case)?;
         let now = Judgement {
             verdict: told.verdict,
             certain: told.certain,
@@ -475,10 +441,7 @@ impl Judge {
         }
         self.arrivals.push_back(*observed);
         self.last_arrival_ns = observed.at_ns;
-        self.began_unix_ns.get_or_insert_with(|| {
-            let interval_ns = i64::try_from(observed.interval_ns).unwrap_or(i64::MAX);
-            observed.unix_ns.saturating_sub(interval_ns)
-        });
+        self.retelling.sample(observed.unix_ns, observed.interval_ns);
         if !observed.degraded {
             self.last_sample_ns = observed.at_ns;
             self.heard = true;
@@ -596,7 +559,7 @@ impl Judge {
             return None;
         }
         let heard_out = ran_ns >= PATIENCE_NS;
-        let is_told = told_of(&self.told, &case.found(Verdict::Pause), case.slack_ns).is_some();
+        let is_told = self.retelling.knows(&case.found(), case.slack_ns);
         // It may still be told: as late as it was decided.
         if rules.recorded && !is_told && !heard_out && !closing {
             return None;
@@ -669,72 +632,5 @@ impl Judge {
         // Nothing followed: the sampler stood still too. Something did, and told nothing: nobody knows.
         let nothing = case.on_time == 0 && case.late.seq.is_none();
         heard_out.then(|| (Verdict::Pause, nothing && confirmed()))
-    }
-}
-
-/// Whether something told is of a gap that was found in a recording, which may have been `slack_ns` earlier than it seems.
-fn is_of(told: &Told, found: &Told, slack_ns: u64) -> bool {
-    let before = |ns: i64, by_ns: u64| ns.saturating_sub(i64::try_from(by_ns).unwrap_or(i64::MAX));
-    let end = |told: &Told| told.ended_ns.saturating_add_unsigned(TOLD_APART_NS);
-    // In a stall the heartbeat was on time, in all others it was late.
-    (told.verdict == Verdict::Stall) == (found.verdict == Verdict::Stall)
-        && before(told.ended_ns, told.duration_ns) <= end(found)
-        && before(found.ended_ns, found.duration_ns.saturating_add(slack_ns)) <= end(told)
-}
-
-/// Which of those is told of, the nearest by its duration.
-fn told_of(among: &VecDeque<Told>, found: &Told, slack_ns: u64) -> Option<usize> {
-    let of_it = among.iter().enumerate().filter(|(_, told)| is_of(told, found, slack_ns));
-    of_it.min_by_key(|(_, told)| told.duration_ns.abs_diff(found.duration_ns)).map(|(at, _)| at)
-}
-
-fn remember<T>(all: &mut VecDeque<T>, more: T) {
-    if all.len() == Told::MOST {
-        all.pop_front();
-    }
-    all.push_back(more);
-}
-
-/// The last late beats.
-#[derive(Clone, Debug)]
-struct Beats {
-    /// (when it woke, how late), newest last, as a ring.
-    entries: [(u64, u64); BEATS],
-    len: usize,
-    next: usize,
-}
-
-impl Default for Beats {
-    fn default() -> Self {
-        Self { entries: [(0, 0); BEATS], len: 0, next: 0 }
-    }
-}
-
-impl Beats {
-    fn push(&mut self, at_ns: u64, delay_ns: u64) {
-        if delay_ns >= LEAST_DELAY_NS {
-            self.entries[self.next] = (at_ns, delay_ns);
-            self.next = (self.next + 1) % BEATS;
-            self.len = (self.len + 1).min(BEATS);
-        }
-    }
-
-    /// The beats that woke after `from_ns`, newest first.
-    fn since(&self, from_ns: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
-        (1..=self.len)
-            .map(|back| self.entries[(self.next + BEATS - back) % BEATS])
-            .take_while(move |(at, _)| *at > from_ns)
-    }
-
-    /// Whether a beat was late by `least_ns` or more in a span of time.
-    fn is_held_up(&self, from_ns: u64, to_ns: u64, least_ns: u64) -> bool {
-        self.since(from_ns).any(|(at, delay)| delay >= least_ns && at.saturating_sub(delay) < to_ns)
-    }
-
-    /// How much of a span of time was heartbeat delay, ns.
-    fn inside(&self, from_ns: u64, to_ns: u64) -> u64 {
-        self.since(from_ns)
-            .map(|(at, delay)| at.min(to_ns).saturating_sub(at.saturating_sub(delay).max(from_ns)))
-            .sum()
     }
 }

@@ -7,10 +7,12 @@ use crate::clock::Stamp;
 use crate::event::{EventId, Gap, Notice, TierChange, Told, Verdict};
 use crate::sample::{Activity, Reading, Sample, Tier, Top, WakeupsKind};
 
+mod beats;
 pub mod culprit;
 mod episode;
 pub mod gap;
 pub mod interval;
+mod retelling;
 pub mod ring;
 pub mod stress;
 pub mod tier;
