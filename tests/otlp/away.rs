@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use tonic::Code;
 
-use crate::collector::{Collector, Reply, event_id, nowhere};
+use crate::collector::{Collector, Reply, event_id};
 use crate::daemon::Daemon;
 use crate::exporting::{
     CALM, all_are, config, exports, ids, outbox_spans, played, told, wait_until_exported,
 };
+use crate::port::nowhere;
 use crate::program::Program;
 
 /// A request is given up soon.

@@ -114,13 +114,13 @@ pub(crate) struct Collector {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A loopback address at which nobody listens, for a collector to come.
-pub(crate) fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 fn any() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
+}
+
+/// Listens, once whoever did so before is gone: for why that may take its time see [`nowhere`](crate::port::nowhere).
+fn listen(at: SocketAddr) -> TcpListener {
+    until("the port", || TcpListener::bind(at).ok())
 }
 
 impl Collector {
@@ -145,7 +145,7 @@ impl Collector {
         respond: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let shared = Self::shared(respond);
-        let listener = TcpListener::bind(at).unwrap();
+        let listener = listen(at);
         let address = listener.local_addr().unwrap();
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -179,7 +179,7 @@ impl Collector {
         respond: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let shared = Self::shared(respond);
-        let listener = TcpListener::bind(at).unwrap();
+        let listener = listen(at);
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();

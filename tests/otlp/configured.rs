@@ -2,9 +2,10 @@
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
-use crate::collector::{Collector, Reply, attribute, nowhere};
+use crate::collector::{Collector, Reply, attribute};
 use crate::daemon::Daemon;
 use crate::exporting::{CALM, all_are, config, exports, played, played_by, wait_until_exported};
+use crate::port::nowhere;
 use crate::program::Program;
 
 #[test]

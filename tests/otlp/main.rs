@@ -6,6 +6,8 @@
 
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/program.rs"]
 mod program;
 

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::collector::nowhere;
 use crate::daemon::{Daemon, until};
 use crate::exporting::{CALM, config, ids, outbox_spans, times, wait_until_exported};
+use crate::port::nowhere;
 use crate::program::Program;
 
 /// Names the program; else it is looked for on the PATH.

@@ -2,9 +2,10 @@
 
 use tonic::Code;
 
-use crate::collector::{Collector, Received, Reply, nowhere};
+use crate::collector::{Collector, Received, Reply};
 use crate::daemon::Daemon;
 use crate::exporting::{CALM, config, exports, ids, played, told};
+use crate::port::nowhere;
 
 /// A daemon with a backlog, on a collector that does this with a request in which the poisoned event is.
 fn poisoned(protocol: &str, answer: fn(&Received) -> Reply) -> (Daemon, Collector, i64) {

@@ -1,7 +1,7 @@
 //! The whole daemon in this process, on an allocator that counts for each thread.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,7 @@ use pause_monitor::source::replay::Speed;
 
 use super::counting::allocations;
 use super::daemon::{PATIENCE, until};
+use super::port::nowhere;
 use super::{linux, stand_in, thread_of};
 
 const CLIENTS: usize = 10;
@@ -28,7 +29,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 fn allocates_nothing(config: &str) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let home = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = nowhere();
     let paths = Paths {
         config_file: home.path().join("config.toml"),
         config_origin: Origin::Option("--config"),

@@ -11,6 +11,8 @@ mod counting;
 mod daemon;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/program.rs"]
 mod program;
 

@@ -177,10 +177,12 @@ mod tests {
 
     #[test]
     fn a_port_where_nobody_listens_is_told() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert_eq!(reach("127.0.0.1", port), Ok(()));
-        drop(listener);
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = socket.local_addr().unwrap().port();
         assert!(reach("127.0.0.1", port).is_err());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _listener = runtime.block_on(async { socket.listen(1) }).unwrap();
+        assert_eq!(reach("127.0.0.1", port), Ok(()));
     }
 }
