@@ -36,6 +36,14 @@ pub enum ClientError {
         "the daemon takes no more than {MAX_CLIENTS} clients, and has them: end a `stream` or `tui`, and try again"
     )]
     Full,
+    /// It ended, and the connection with it.
+    #[error("the daemon ended")]
+    Ended,
+    /// It is still there, and closed the connection.
+    #[error(
+        "the daemon cut this connection off, as nobody read what it sent: have it written to a file, and read that"
+    )]
+    CutOff,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(io::Error),
@@ -56,6 +64,7 @@ fn go_on(pid: Option<libc::pid_t>) -> String {
 #[derive(Debug)]
 pub struct Connection {
     reader: BufReader<UnixStream>,
+    pid: Option<libc::pid_t>,
 }
 
 impl Connection {
@@ -78,7 +87,9 @@ impl Connection {
             }
         };
         stream.set_read_timeout(Some(PATIENCE)).map_err(ClientError::Broken)?;
-        Ok(Self { reader: BufReader::with_capacity(64 << 10, stream) })
+        // macOS tells it only while both ends are open.
+        let pid = peer(&stream);
+        Ok(Self { reader: BufReader::with_capacity(64 << 10, stream), pid })
     }
 
     /// Connects to the daemon of a data directory and has `read` read its first line, which is false where there was none.
@@ -135,8 +146,21 @@ impl Connection {
 
     /// The daemon's process, where the system tells who listens on a socket.
     #[must_use]
-    pub fn pid(&self) -> Option<libc::pid_t> {
-        peer(self.reader.get_ref())
+    pub const fn pid(&self) -> Option<libc::pid_t> {
+        self.pid
+    }
+
+    /// Why there is no further line, once there is none: [`ClientError::Ended`] or [`ClientError::CutOff`].
+    #[must_use]
+    pub fn end(&self, directory: &Path) -> ClientError {
+        let mut peer = None;
+        let again = Self::greeted(directory, |connection| {
+            peer = connection.pid();
+            connection.line(&mut Vec::new())
+        });
+        // One that ends says hello to nobody any more.
+        let stays = matches!(again, Ok(_) | Err(ClientError::Full)) && self.pid == peer;
+        if stays { ClientError::CutOff } else { ClientError::Ended }
     }
 
     /// Reads the next line, its newline included, into `line`. False at the end.
@@ -229,5 +253,30 @@ mod tests {
             connection.line(&mut Vec::new())
         });
         assert!(matches!(greeted, Err(ClientError::Full)), "{greeted:?}");
+    }
+
+    #[test]
+    fn a_daemon_that_ended_is_told_apart_from_one_that_cut_us_off_and_greets_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let closed = || {
+            let mut connection = Connection::open(directory.path()).unwrap();
+            drop(listener.accept().unwrap());
+            assert!(!connection.line(&mut Vec::new()).unwrap());
+            connection
+        };
+        let (cut_off, ended) = (closed(), closed());
+        std::thread::scope(|scope| {
+            scope.spawn(|| io::Write::write_all(&mut listener.accept().unwrap().0, b"{}\n").unwrap());
+            let end = cut_off.end(directory.path());
+            assert!(matches!(end, ClientError::CutOff), "{end:?}");
+        });
+        std::thread::scope(|scope| {
+            // It takes one more on its way out.
+            scope.spawn(move || drop(listener.accept().unwrap()));
+            let end = ended.end(directory.path());
+            assert!(matches!(end, ClientError::Ended), "{end:?}");
+        });
     }
 }

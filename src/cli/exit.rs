@@ -65,7 +65,7 @@ impl Exit {
             failure.exit
         } else if let Some(error) = error.downcast_ref::<ClientError>() {
             match error {
-                ClientError::NotRunning(_) => Self::NotRunning,
+                ClientError::NotRunning(_) | ClientError::Ended => Self::NotRunning,
                 _ => Self::Failed,
             }
         } else if error.downcast_ref::<ConfigErrors>().is_some()

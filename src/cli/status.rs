@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::{Context, Exit, output};
-use crate::client::Connection;
+use crate::client::{ClientError, Connection};
 use crate::clock;
 use crate::human;
 use crate::output::store::{DaySummary, Exports, Reader, Summary};
@@ -109,7 +109,7 @@ fn latest(hello: &Hello<'_>, connection: &mut Connection, line: &mut Vec<u8>) ->
             return Ok(sample);
         }
     }
-    Err(super::Failure::new(Exit::NotRunning, "the daemon ended").into())
+    Err(ClientError::Ended.into())
 }
 
 /// A live source that has delivered nothing for so long does not deliver, ns.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::{Context, Exit, Failure, output};
+use super::{Context, Exit, output};
 
 /// Print what the daemon sees, as it sees it: JSON, a line each
 ///
@@ -23,7 +23,7 @@ pub struct Args {
 /// Prints until the daemon ends, the count is reached or standard output is closed.
 ///
 /// # Errors
-/// Where no daemon runs, or it ended.
+/// Where no daemon runs, it ended, or it cut us off.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut line = Vec::new();
     let mut connection = output::greeting(&context.data_dir, &mut line)?;
@@ -43,7 +43,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             }
         }
         if !connection.line(&mut line)? {
-            return Err(Failure::new(Exit::NotRunning, "the daemon ended").into());
+            return Err(connection.end(&context.data_dir).into());
         }
     }
 }
