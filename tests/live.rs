@@ -7,6 +7,8 @@
 mod bustle;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/executable.rs"]
+mod executable;
 #[path = "support/freezer.rs"]
 mod freezer;
 #[path = "support/program.rs"]
@@ -133,7 +135,7 @@ impl Burner {
         // The kernel keeps 15 bytes of a name.
         let name = format!("burn-{}", std::process::id());
         let file = directory.join(&name);
-        fs::copy("/bin/sh", &file).unwrap();
+        executable::install(Path::new("/bin/sh"), &file);
         let child = Command::new(&file)
             .arg0("sh")
             .args(["-c", "while :; do :; done"])

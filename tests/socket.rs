@@ -319,8 +319,7 @@ fn a_second_daemon_on_the_directory_is_told_who_runs() {
     );
     // The first one does not notice.
     assert_eq!(daemon.run("status", &NONE).code, 0);
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
     assert!(!daemon.socket().exists() && !daemon.data_dir().join("daemon.lock").exists());
 }
 
@@ -385,8 +384,7 @@ fn clients_that_come_half_read_talk_and_vanish_disturb_nobody() {
         assert_eq!(steady.find("a sample", |line| is(line, "sample"))["seq"], seq);
     }
     assert_eq!(daemon.run("status", &NONE).code, 0);
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
 }
 
 #[test]
@@ -415,8 +413,7 @@ fn a_client_that_never_reads_costs_little_and_is_told_what_it_missed() {
     assert!(dropped > 1_000, "{dropped}");
     let newest = sleeper.find("a sample", sample)["seq"].as_u64().unwrap();
     assert!(newest > first + 2_000, "{newest} after {first}");
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
 }
 
 /// The daemon's resident memory, where the system tells it in a file.
@@ -435,8 +432,7 @@ fn the_daemon_ends_soon_though_a_client_does_not_read() {
     let mut steady = Client::connect(&daemon);
     steady.find("many samples", |line| line["seq"].as_u64() >= Some(600));
     let begin = Instant::now();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
     assert!(begin.elapsed() < Duration::from_secs(30), "5 s are promised, and this machine may be busy");
     drop(sleeper);
 }

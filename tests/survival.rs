@@ -76,8 +76,7 @@ fn moved_aside(directory: &Path) -> Vec<PathBuf> {
 fn whole() -> Vec<u8> {
     let mut daemon = Daemon::start(Program::new(), "", &["--source", "simulate:freeze", "--speed", "10"]);
     daemon.wait_for_event("a pause", |event| event["kind"] == "pause");
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
     fs::read(daemon.data_dir().join("data.db")).unwrap()
 }
 
@@ -108,7 +107,7 @@ fn a_spoilt_database_is_moved_aside_and_a_fresh_one_takes_its_place() {
 
 #[test]
 fn a_pause_while_somebody_holds_the_database_is_written_when_they_let_go() {
-    let mut daemon = Daemon::start(Program::new(), "", &["--source", "simulate:freeze", "--speed", "5"]);
+    let mut daemon = Daemon::start(Program::new(), "", &["--source", "simulate:freeze", "--speed", "3"]);
     let mut stream = daemon.stream();
     daemon.until("the database", || daemon.data_dir().join("data.db").exists().then_some(()));
     let holder = Connection::open(daemon.data_dir().join("data.db")).unwrap();
@@ -128,6 +127,5 @@ fn a_pause_while_somebody_holds_the_database_is_written_when_they_let_go() {
     daemon.wait_for_event("its samples", |event| {
         event["id"] == gap["event"] && event["samples"].as_u64().unwrap() > 50
     });
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
 }

@@ -95,9 +95,9 @@ fn it_shows_what_happens_live_and_takes_keys() {
     terminal.press(&["-l", "during q test"]);
     terminal.press(&["Enter"]);
     terminal.wait_for("during q test");
-    let stored = daemon.events();
-    let noted = stored.iter().any(|event| event["note"] == "during q test" && event["status"] == "pinned");
-    assert!(noted, "{stored:?}");
+    daemon.wait_for_event("the mark and the note", |event| {
+        event["note"] == "during q test" && event["status"] == "pinned"
+    });
     terminal.press(&["q"]);
     terminal.is_restored(0);
 }

@@ -14,8 +14,8 @@ use crate::program::Program;
 const CLIENTS: usize = 200;
 /// What one may cost, bytes: what waits for it is shared with all others, but not what was put together for it.
 const EACH: usize = 80_000;
-/// Ten seconds of the story in a second: a client that never reads has its queue full soon.
-const CALM: [&str; 4] = ["--source", "simulate:calm", "--speed", "10"];
+/// Five seconds of the story in a second: a client that never reads has its queue full soon, and one that reads may be late.
+const CALM: [&str; 4] = ["--source", "simulate:calm", "--speed", "5"];
 
 fn connect(daemon: &Daemon) -> UnixStream {
     let stream = daemon.until("a connection", || UnixStream::connect(daemon.socket()).ok());

@@ -17,6 +17,8 @@ mod desktop;
 #[cfg(target_os = "linux")]
 #[path = "../support/disk.rs"]
 mod disk;
+#[path = "../support/executable.rs"]
+mod executable;
 #[path = "../support/http.rs"]
 mod http;
 #[cfg(target_os = "linux")]

@@ -138,10 +138,9 @@ fn a_pause_leaves_its_ring_and_what_the_kernel_can_tell_and_the_next_one_soon_af
     let count = |name: &str, outcome: &str| {
         counted[&format!("pause_monitor_forensics_captures_total{{name=\"{name}\",outcome=\"{outcome}\"}}")]
     };
-    assert_eq!(
-        (count("ring", "saved"), count("blocked", "saved"), count("blocked", "not_available")),
-        (2.0, 1.0, 1.0)
-    );
+    // This machine may have had a pause of its own besides.
+    assert!(count("ring", "saved") >= 2.0);
+    assert!(count("blocked", "saved") >= 1.0 && count("blocked", "not_available") >= 1.0);
     assert_eq!(count("vmstat", "timeout"), 0.0);
     // That it is there is told: whether the desktop of whoever runs this takes it or not.
     daemon.until("the notification", || {

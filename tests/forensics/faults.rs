@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::daemon::{Daemon, PATIENCE, signal};
 use crate::evidence::{CONFIG, capture, gathered};
+use crate::executable::install;
 use crate::http::{scrape, series};
 use crate::mount::Mount;
 use crate::pauses::{STUCK, Stuck, daemon, pause};
@@ -102,7 +103,7 @@ fn whoever_is_not_root_is_told_what_that_costs_and_gets_the_rest() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = directory.path().join("pause-monitor");
-    fs::copy(env!("CARGO_BIN_EXE_pause-monitor"), &program).unwrap();
+    install(Path::new(env!("CARGO_BIN_EXE_pause-monitor")), &program);
     let capture = |name: &str| {
         let arguments = ["capture", name, "--config", "/dev/null", "--data-dir", "/"];
         let output = Command::new(&program).args(arguments).uid(65_534).gid(65_534).output().unwrap();

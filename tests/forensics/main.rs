@@ -6,6 +6,8 @@
 #[path = "../support/daemon.rs"]
 mod daemon;
 mod evidence;
+#[path = "../support/executable.rs"]
+mod executable;
 mod exported;
 mod faults;
 #[path = "../support/freezer.rs"]

@@ -51,7 +51,7 @@ impl Stuck {
     pub(crate) fn start() -> Self {
         let (mut wait, release) = std::io::pipe().unwrap();
         let (mut begun, begin) = std::io::pipe().unwrap();
-        let ours = release.as_raw_fd();
+        let kept = [begin.as_raw_fd(), wait.as_raw_fd()];
         let thread = thread::Builder::new().name(STUCK.to_owned()).spawn(move || {
             let flags = libc::CLONE_VFORK | libc::SIGCHLD;
             // SAFETY: without CLONE_VM the child has its own copy of the memory, as after fork; it makes system calls
@@ -59,7 +59,10 @@ impl Stuck {
             unsafe {
                 let child = libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0);
                 if child == 0 {
-                    libc::close(ours);
+                    // The test's end of the pipe is closed so, and nobody waits for what others would have closed.
+                    for descriptor in (3..4_096).filter(|descriptor| !kept.contains(descriptor)) {
+                        libc::close(descriptor);
+                    }
                     let _ = (&begin).write(&[1]);
                     // Until the test's end closes its own end, or the test is gone.
                     let _ = wait.read(&mut [0]);

@@ -5,6 +5,8 @@
 
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../support/executable.rs"]
+mod executable;
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/program.rs"]

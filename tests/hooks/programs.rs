@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use crate::daemon::{signal, until};
+use crate::executable::install;
 use crate::program::Program;
 use crate::tried::{Bench, outcome, output};
 
@@ -117,9 +118,11 @@ fn what_can_not_be_run_is_told_in_a_line_that_says_what_to_do() {
     };
     assert!(tried("no-such-program").starts_with("there is no no-such-program in /opt/homebrew/bin:"));
     assert_eq!(tried(name), format!("{name} does not exist"));
-    fs::write(&file, "#!/nowhere/sh\n").unwrap();
+    let text = bench.path("text");
+    fs::write(&text, "#!/nowhere/sh\n").unwrap();
+    fs::copy(&text, &file).unwrap();
     assert_eq!(tried(name), format!("{name} is not executable: chmod +x {name}"));
-    fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+    install(&text, &file);
     // Root refuses it before the system is asked.
     bench.configure(&format!("command = [{name:?}]"));
     let value = bench.json(&[]);
@@ -135,16 +138,16 @@ fn a_program_that_hangs_is_killed_at_its_time_limit_with_all_that_it_started() {
     let bench = Bench::new("");
     let pids = bench.path("pids");
     bench.configure(&format!(
-        "timeout = \"1s\"\n{}",
+        "timeout = \"5s\"\n{}",
         script(&format!(
             "trap '' TERM HUP; sleep 300 & echo $$ $! > {}; echo begun; sleep 300",
             pids.display()
         ))
     ));
     let value = bench.json(&[]);
-    assert_eq!(outcome(&value), ("timeout", "killed after 1s"));
+    assert_eq!(outcome(&value), ("timeout", "killed after 5s"));
     assert_eq!(output(&value), ["begun"]);
-    assert!(value["duration_s"].as_f64().unwrap() >= 1.0);
+    assert!(value["duration_s"].as_f64().unwrap() >= 5.0);
     let text = fs::read_to_string(pids).unwrap();
     for pid in text.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()) {
         until("its end", || (!is_alive(pid)).then_some(()));
@@ -164,7 +167,7 @@ fn a_program_that_leaves_a_child_with_its_output_behind_is_waited_for_until_its_
     let bench = Bench::new("");
     let pid = bench.path("pid");
     let left = format!("sleep 300 & echo $! > {}; echo done", pid.display());
-    bench.configure(&format!("timeout = \"1s\"\n{}", script(&left)));
+    bench.configure(&format!("timeout = \"5s\"\n{}", script(&left)));
     let value = bench.json(&[]);
     assert_eq!(
         outcome(&value),

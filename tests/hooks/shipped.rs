@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::executable::install;
 use crate::peer::peer;
 use crate::program::Program;
 use crate::server::{Reply, Server};
@@ -19,8 +20,7 @@ fn shipped(name: &str) -> PathBuf {
 /// A copy that is ours: the repository may be somebody else's.
 fn copied(bench: &Bench, name: &str) -> String {
     let copy = bench.path(name);
-    fs::copy(shipped(name), &copy).unwrap();
-    fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
+    install(&shipped(name), &copy);
     copy.to_str().unwrap().to_owned()
 }
 
@@ -31,7 +31,7 @@ fn the_shipped_hooks_are_a_configuration() {
     let (config, key) = (program.home().join("hooks.toml"), program.home().join("webhook.key"));
     fs::copy(shipped("hooks.toml"), &config).unwrap();
     fs::write(&key, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
     let run = program.run(&["config", "check", config.to_str().unwrap()]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     let run = Program::new().run(&["hooks", "--config", shipped("hooks.toml").to_str().unwrap()]);

@@ -127,10 +127,10 @@ fn a_server_that_fails_for_good_gets_as_many_tries_as_are_set() {
 
 #[test]
 fn a_server_that_is_silent_is_given_its_time_and_of_one_that_talks_for_ever_the_answer_counts() {
-    let keys = "timeout = \"300ms\"\nretries = 1";
+    let keys = "timeout = \"2s\"\nretries = 1";
     let server = Server::new(&[Reply::Silence]);
     let value = Bench::new(&webhook(&server, keys)).json(&[]);
-    assert_eq!(outcome(&value), ("timeout", "no answer within 300ms, at the 2nd try"));
+    assert_eq!(outcome(&value), ("timeout", "no answer within 2s, at the 2nd try"));
     assert_eq!(server.received().len(), 2);
 
     let server = Server::new(&[Reply::Trickle]);

@@ -105,8 +105,7 @@ fn documents_as_fast_as_can_be_are_read_at_a_pace_and_hold_nothing_up() {
     let metrics = series(&scrape(&daemon));
     assert_eq!(metrics["pause_monitor_output_messages_dropped_total{output=\"heartbeat\"}"], 0.0);
     assert_eq!(script.starts(), 1);
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
     script.0.wait_until_gone();
 }
 

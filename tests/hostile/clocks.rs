@@ -220,8 +220,7 @@ fn a_clock_that_is_set_by_a_day_either_way_is_no_gap_and_moves_no_duration_and_n
     let outages = daemon.events().into_iter().filter(|event| event["kind"] == "outage").count();
     assert_eq!(outages, 0, "nothing is made up");
     assert_eq!(daemon.run("status", NONE).code, 0);
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
 }
 
 #[test]

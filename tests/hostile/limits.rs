@@ -172,8 +172,7 @@ fn a_file_that_must_not_grow_is_an_error_of_the_store_and_not_the_end_of_the_dae
     daemon.wait_for_event("what happened meanwhile", |event| event["id"] == newest["event"]);
     let moved = fs::read_dir(daemon.data_dir()).unwrap().count();
     assert!(moved <= 6, "nothing was taken for damage");
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
 }
 
 #[test]
@@ -224,8 +223,8 @@ fn where_no_thread_and_no_process_can_be_had_any_more_everything_goes_on_and_is_
     group.set(&(threads - 2).to_string());
     let spinning = Spinning::watch(&daemon);
     for _ in 0..3 {
-        daemon.signal(libc::SIGHUP);
         let before = daemon.log().matches("the configuration was read again").count();
+        daemon.signal(libc::SIGHUP);
         daemon.until("the configuration read again, or that it can't be", || {
             let log = daemon.log();
             let read = log.matches("the configuration was read again").count() > before;
@@ -253,8 +252,7 @@ fn where_no_thread_and_no_process_can_be_had_any_more_everything_goes_on_and_is_
             .then_some(())
     });
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
 }
 
 #[test]

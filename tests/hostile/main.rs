@@ -7,6 +7,8 @@
 
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../support/executable.rs"]
+mod executable;
 #[path = "../support/freezer.rs"]
 mod freezer;
 #[path = "../support/http.rs"]

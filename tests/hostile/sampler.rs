@@ -1,12 +1,12 @@
 //! A sampler of a test's own: a script that writes what the test wants.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
 use crate::daemon::{Daemon, Stream, is};
+use crate::executable::install;
 use crate::program::Program;
 use crate::stand_in::{StandIn, config};
 
@@ -43,8 +43,8 @@ impl Script {
     pub(crate) fn new(body: &str) -> Self {
         let script = Self(StandIn::new("none"));
         script.file("good", document(&task(7, "worker", 50.0)).as_bytes());
-        let program = script.file("sampler", format!("{HEAD}{body}\n").as_bytes());
-        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = script.file("text", format!("{HEAD}{body}\n").as_bytes());
+        install(&text, &script.0.path("sampler"));
         script
     }
 

@@ -211,8 +211,7 @@ fn the_last_pause_is_known_after_a_restart_and_a_failed_reload_shows() {
     let program = Program::new();
     let mut daemon = Daemon::start(program, "", &["--source", "simulate:freeze", "--speed", "10"]);
     daemon.wait_for_event("a pause", |event| event["kind"] == "pause");
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0);
+    daemon.stop(libc::SIGTERM);
     let ended = daemon
         .events()
         .iter()

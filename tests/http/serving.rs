@@ -196,8 +196,7 @@ fn it_is_not_ready_before_the_first_sample_and_well_all_the_same() {
     assert_eq!((answer.status, answer.text().as_str()), (503, "no complete sample has come yet\n"));
     assert_eq!(get(&daemon, "/healthz").status, 200);
     assert_eq!(series(&scrape(&daemon))["pause_monitor_up"], 0.0);
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
 }
 
 #[test]
@@ -205,7 +204,6 @@ fn the_port_is_free_again_when_the_daemon_has_ended() {
     let mut daemon = calm();
     let address = address(&daemon);
     let _idle = connect(&daemon);
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
     until("the port", || std::net::TcpListener::bind(&address).ok());
 }

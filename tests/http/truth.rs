@@ -65,8 +65,7 @@ fn each_restart_of_the_sampler_is_counted_by_its_reason() {
     let stand_in = StandIn::new("crash hang none");
     let mut daemon = over(&stand_in, 0, &[]);
     daemon.until("both restarts", || (restarts(&scrape(&daemon)) == [1.0, 1.0, 0.0]).then_some(()));
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
     stand_in.wait_until_gone();
     let stand_in = StandIn::new("none");
     let daemon = over(&stand_in, 12, &[]);
@@ -105,8 +104,7 @@ fn the_last_pause_and_its_culprit_are_known_after_a_restart() {
     let mut daemon = Daemon::start(Program::new(), config, &["--source", "simulate:freeze", "--speed", "10"]);
     let event = daemon.wait_for_event("a pause", |event| event["kind"] == "pause");
     let name = event["culprits"][0]["name"].as_str().unwrap().to_owned();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0);
+    daemon.stop(libc::SIGTERM);
     daemon.restart(&["--source", "simulate:calm"]);
     daemon.until("the new daemon", || daemon.last_log().contains("watching").then_some(()));
     let text = scrape(&daemon);

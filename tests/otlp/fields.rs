@@ -168,8 +168,7 @@ fn a_pause_is_exported_when_it_ends_and_not_when_its_episode_does() {
     assert!(collector.spans().iter().all(|span| span.name == "pause"));
     let open = daemon.wait_for_event("its episode", |event| event["open"] == true);
     // At the end the episode is closed, and sent as well.
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
     daemon.restart(&CALM);
     let episode = collector.wait_for_span("the episode", |span| span.span_id == pause.parent_span_id);
     assert_eq!(event_id(&episode), open["id"].as_i64().unwrap());

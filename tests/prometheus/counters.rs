@@ -97,7 +97,9 @@ fn counters_agree_with_the_events_and_the_stream() {
     assert_eq!(value("samples_total{state=\"degraded\"}"), Some(0.0));
     let rejected = counters(&server, "pause_monitor_samples_rejected_total", &["reason"]);
     assert_eq!(rejected, BTreeMap::from([("truncated".to_owned(), 1.0)]));
-    assert_eq!(value("stress_score"), lines.last().unwrap()["stress"]["total"].as_f64());
+    // It is gone when nothing has come for a while.
+    let score = server.value("last_over_time(pause_monitor_stress_score[1h])");
+    assert_eq!(score, lines.last().unwrap()["stress"]["total"].as_f64());
 
     let gaps = counted(lines.iter().filter(|line| is(line, "gap")), |gap| text(&gap["verdict"]));
     assert!(gaps["pause"] >= 2.0, "{gaps:?}");

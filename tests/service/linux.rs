@@ -74,15 +74,15 @@ fn under_sudo(machine: &Machine, source: &str) -> (String, Vec<(String, String)>
         let pid = machine.read(&lock).trim().to_owned();
         (machine.has(&socket) && !pid.is_empty()).then_some(pid)
     });
-    until("its sampling thread", || {
-        let line = format!("cat /proc/{pid}/task/*/comm");
-        machine.shell("root", &line).stdout.contains("sampling").then_some(())
-    });
+    // Each thread is as it stays by then.
+    until("a sample", || (machine.run("alice", &["status"]).code == 0).then_some(()));
     let threads = machine.shell("root", &format!("ls /proc/{pid}/task")).stdout;
     let threads = threads.split_ascii_whitespace().map(|thread| {
         let of = |what: &str| machine.read(&format!("/proc/{pid}/task/{thread}/{what}"));
         (of("comm").trim().to_owned(), of("status"))
     });
+    // One may have ended meanwhile.
+    let threads = threads.filter(|(_, status)| !status.is_empty());
     (machine.read(&format!("/proc/{pid}/status")), threads.collect(), daemon)
 }
 

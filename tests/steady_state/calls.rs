@@ -75,8 +75,7 @@ fn calls(config: &str, client: Client) -> Option<Vec<String>> {
     }
     assert!(signal(strace.id().cast_signed(), libc::SIGINT));
     strace.wait().unwrap();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.wait(), 0, "{}", daemon.log());
+    daemon.stop(libc::SIGTERM);
     let text = std::fs::read(trace.path()).unwrap();
     let text = String::from_utf8_lossy(&text);
     // Not what was under way when strace came and went.
@@ -89,18 +88,36 @@ fn ticks(calls: &[String]) -> usize {
     calls.iter().filter(|call| is_of_a_sample(call)).count()
 }
 
-/// How often each is called, after what it is for; panics at one that is for nothing.
+/// strace may come a few ticks late.
+const fn enough(ticks: usize) -> bool {
+    ticks >= TICKS / 2
+}
+
+/// How often each is called, after what it is for; an error where one is for nothing.
 fn by_purpose(
     calls: &[String],
     purpose: impl Fn(&str) -> Option<&'static str>,
-) -> BTreeMap<&'static str, usize> {
+) -> Result<BTreeMap<&'static str, usize>, String> {
     let mut counts = BTreeMap::new();
     for call in calls {
-        let what = purpose(call).unwrap_or_else(|| panic!("not in the steady state: {call}"));
+        let what = purpose(call).ok_or_else(|| format!("not in the steady state: {call}"))?;
         *counts.entry(what).or_default() += 1;
     }
     println!("system calls of the sampling thread over {TICKS} samples: {counts:?}");
-    counts
+    Ok(counts)
+}
+
+/// Looks at the calls of a daemon until they are as they should be.
+fn are(config: &str, client: Client, as_they_should: impl Fn(&[String]) -> Result<(), String>) {
+    let mut seen = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let Some(calls) = calls(config, client) else { return };
+        match as_they_should(&calls) {
+            Ok(()) => return,
+            Err(why) => seen.push(why),
+        }
+    }
+    panic!("more than it takes, or less: {seen:#?}");
 }
 
 /// What both sources call the system for. `None` for anything else.
@@ -128,17 +145,13 @@ fn of(counts: &BTreeMap<&'static str, usize>, what: &str) -> usize {
 
 #[test]
 fn sampling_a_stream_calls_the_system_to_wait_to_read_and_to_wake_and_for_nothing_else() {
-    let mut seen = Vec::new();
-    for _ in 0..ATTEMPTS {
-        let Some(calls) = calls(&stand_in(), Client::One) else { return };
-        let counts = by_purpose(&calls, |call| match call.split('(').next()? {
+    are(&stand_in(), Client::One, |calls| {
+        let counts = by_purpose(calls, |call| match call.split('(').next()? {
             "poll" => Some("wait"),
             "read" if call.contains("<socket:") || call.contains("<pipe:") => Some("document"),
             _ => shared(call),
-        });
-        // strace may come a few ticks late.
-        let ticks = ticks(&calls);
-        assert!(ticks >= TICKS / 2, "{ticks} ticks: {counts:?}");
+        })?;
+        let ticks = ticks(calls);
         let [document, wait, read, pressure, wake, more] =
             ["document", "wait", "read", "pressure", "wake", "more"].map(|what| of(&counts, what));
         // One each is what it takes; a document that comes in pieces some more.
@@ -146,46 +159,48 @@ fn sampling_a_stream_calls_the_system_to_wait_to_read_and_to_wake_and_for_nothin
         // Switches, the machine's and ours, and a kind of pressure; memory, load and cores now and then. All three kinds of it
         // after a late beat.
         let is_little = (2 * ticks..=4 * ticks).contains(&(read + pressure)) && more <= 2 * ticks;
-        if [document, wait, pressure, wake].into_iter().all(about_once) && is_little {
-            return;
-        }
-        seen.push((ticks, counts));
-    }
-    panic!("more than it takes, or less: {seen:?}");
+        let fits = enough(ticks) && [document, wait, pressure, wake].into_iter().all(about_once) && is_little;
+        fits.then_some(()).ok_or_else(|| format!("{ticks} ticks: {counts:?}"))
+    });
 }
 
 #[test]
 fn calm_samples_wake_no_other_thread_where_no_client_waits_for_them() {
     for config in [stand_in(), linux()] {
-        let Some(calls) = calls(&config, Client::None) else { return };
-        let ticks = ticks(&calls);
-        let wakes = calls.iter().filter(|call| shared(call) == Some("wake")).count();
-        assert!(ticks >= TICKS / 2 && wakes <= TICKS / 5, "{wakes} in {ticks} ticks");
+        are(&config, Client::None, |calls| {
+            let ticks = ticks(calls);
+            let wakes = calls.iter().filter(|call| shared(call) == Some("wake")).count();
+            let fits = enough(ticks) && wakes <= TICKS / 5;
+            fits.then_some(()).ok_or_else(|| format!("{wakes} in {ticks} ticks"))
+        });
     }
 }
 
 #[test]
 fn sampling_this_machine_calls_the_system_to_wait_to_read_and_to_wake_and_for_nothing_else() {
-    let Some(calls) = calls(&linux(), Client::One) else { return };
-    let processes = std::fs::read_dir("/proc").unwrap().count();
-    let counts = by_purpose(&calls, |call| {
-        let path_of_the_kernel =
-            call.contains("\"/proc/") || call.contains("</proc/") || call.contains("</proc>");
-        match call.split('(').next()? {
-            // Which processes there are.
-            "getdents64" | "lseek" if path_of_the_kernel => Some("list"),
-            // Of processes that began, and of those that ended; a debug build looks at what it closes.
-            "openat" | "close" | "fcntl" if path_of_the_kernel => Some("list"),
-            _ => shared(call),
-        }
+    are(&linux(), Client::One, |calls| {
+        let processes = std::fs::read_dir("/proc").unwrap().count();
+        let counts = by_purpose(calls, |call| {
+            let path_of_the_kernel =
+                call.contains("\"/proc/") || call.contains("</proc/") || call.contains("</proc>");
+            match call.split('(').next()? {
+                // Which processes there are.
+                "getdents64" | "lseek" if path_of_the_kernel => Some("list"),
+                // Of processes that began, and of those that ended; a debug build looks at what it closes.
+                "openat" | "close" | "fcntl" if path_of_the_kernel => Some("list"),
+                _ => shared(call),
+            }
+        })?;
+        let [wait, wake, pressure, read, clock, list] =
+            ["wait", "wake", "pressure", "read", "clock", "list"].map(|what| of(&counts, what));
+        let about_once = |count| (TICKS / 2..=2 * TICKS).contains(&count);
+        let fits = about_once(wait) && about_once(pressure) && wake <= 2 * TICKS
+            // The files of a tenth of the processes and a few of the whole machine's; a kernel thread is a process, too.
+            && read <= TICKS * (20 + 4 * processes / 10)
+            // Each process' clock; where that takes a call, so does each look at the machine's.
+            && clock <= TICKS * (20 + 2 * processes)
+            // Once a second and after a fork, and three files of each that begins: not at each tick, nor of all.
+            && list <= TICKS * (20 + processes / 10);
+        fits.then_some(()).ok_or_else(|| format!("{processes} processes: {counts:?}"))
     });
-    assert!((TICKS / 2..=2 * TICKS).contains(&of(&counts, "wait")), "{counts:?}");
-    assert!(of(&counts, "wake") <= 2 * TICKS, "{counts:?}");
-    assert!((TICKS / 2..=2 * TICKS).contains(&of(&counts, "pressure")), "{counts:?}");
-    // The files of a tenth of the processes and a few of the whole machine's; a kernel thread is a process, too.
-    assert!(of(&counts, "read") <= TICKS * (20 + 4 * processes / 10), "{counts:?}");
-    // Each process' clock; where that takes a call, so does each look at the machine's.
-    assert!(of(&counts, "clock") <= TICKS * (20 + 2 * processes), "{counts:?}");
-    // Once a second and after a fork, and three files of each that begins: not at each tick, nor of all.
-    assert!(of(&counts, "list") <= TICKS * (20 + processes / 10), "{counts:?}");
 }

@@ -25,10 +25,10 @@ pub(crate) fn judged(gap: &Value) -> (&str, bool, f64) {
     )
 }
 
-/// Holds up until what is told is true: with one of these verdicts each time, with the right duration at last. `None`
-/// is for what is not permitted.
+/// Holds up until what is told is true: with one of these verdicts, each time but for once, when something else may have been
+/// late besides, and with the right duration at last. `None` is for what is not permitted.
 pub(crate) fn within(what: &str, verdicts: &[Judged], mut hold: impl FnMut() -> Option<(Truth, Value)>) {
-    let mut told = Vec::new();
+    let (mut told, mut wrong) = (Vec::new(), 0);
     for _ in 0..ATTEMPTS {
         let Some((truth, gap)) = hold() else { return };
         let (verdict, certain, duration_ms) = judged(&gap);
@@ -37,9 +37,11 @@ pub(crate) fn within(what: &str, verdicts: &[Judged], mut hold: impl FnMut() -> 
             truth.least_ms, truth.most_ms,
         );
         println!("{line}");
-        assert!(verdicts.contains(&(verdict, certain)), "{line}");
         told.push(line);
-        if truth.outside_ms(duration_ms).abs() <= TOLERANCE_MS {
+        if !verdicts.contains(&(verdict, certain)) {
+            wrong += 1;
+            assert!(wrong <= 1, "not with the verdict that is due:\n{}", told.join("\n"));
+        } else if truth.outside_ms(duration_ms).abs() <= TOLERANCE_MS {
             return;
         }
     }

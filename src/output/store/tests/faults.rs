@@ -241,6 +241,6 @@ fn at_the_end_a_disk_that_did_not_take_it_is_tried_again_at_once() {
         std::thread::yield_now();
     }
     other.execute_batch("COMMIT").unwrap();
-    assert!(store.shutdown("stopped", std::time::Duration::from_millis(900)), "3.2 s would be too late");
+    assert!(store.shutdown("stopped", std::time::Duration::from_millis(2_500)), "3.2 s would be too late");
     assert_eq!(answer.blocking_recv(), Ok(1));
 }
