@@ -34,6 +34,8 @@ use program::Program;
 const NAMED_WITHIN_S: f64 = 2.0;
 /// More points of the load factor than this are left of what was before, or somebody else's.
 const QUIET: u64 = 1;
+/// So many points of all factors are somebody else's work, beside which nobody stands out at once.
+const WORK: u64 = 8;
 /// As long as this it is waited for that, samples.
 const SAMPLES_TO_QUIET: usize = 900;
 /// What is quiet now may be busy in a moment: so often it is tried.
@@ -173,7 +175,12 @@ fn quiet(elevated: u64) -> Option<(Daemon, Stream)> {
     for _ in 0..SAMPLES_TO_QUIET {
         let sample = stream.find("a sample", |line| is(line, "sample"));
         let load = sample["stress"]["load"].as_u64().unwrap();
-        since = if load <= QUIET { since + 1 } else { 0 };
+        since = match total(&sample) {
+            _ if load > QUIET => 0,
+            // The disk is written to now and then.
+            points if points > WORK => usize::saturating_sub(since, CALM / 10),
+            _ => since + 1,
+        };
         if since >= CALM && sample["tier"] == "sentinel" {
             return Some((daemon, stream));
         }

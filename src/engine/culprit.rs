@@ -24,24 +24,27 @@ const LEAST_POINTS: f64 = 5.0;
 /// The newest samples, two seconds of them: what has only just begun is much for them, and little for the window. Of a
 /// single late sample they make no more than the window does.
 const NEWEST: usize = 20;
+/// Where the newest samples have so many times the window's points, what goes on has only just begun.
+const BEGUN: f64 = 2.0;
 /// Culprits named at most.
 const MOST: usize = 5;
 
 /// The culprits of a window of samples, oldest first: by share, then pid. Empty where no process stands out.
 /// The same window always gives the same list.
 ///
-/// Where nothing was built up over the window, but over its newest samples, those are what is looked at. The evidence goes
-/// back over all of it.
+/// Where nothing was built up over the window, but over its newest samples, or far more than over the window, those are what
+/// is looked at: else whoever was at work before would be to blame. The evidence goes back over all of it.
 pub fn culprits<'a, W>(window: W) -> Vec<Culprit>
 where
     W: DoubleEndedIterator<Item = &'a Entry> + Clone,
 {
     let window = window.rev();
     let newest = window.clone().take(NEWEST);
-    if mean_points(window.clone()) >= LEAST_POINTS {
-        blamed(window.clone(), window)
-    } else if mean_points(newest.clone()) >= LEAST_POINTS {
+    let (points, newest_points) = (mean_points(window.clone()), mean_points(newest.clone()));
+    if newest_points >= LEAST_POINTS && (points < LEAST_POINTS || newest_points >= BEGUN * points) {
         blamed(newest, window)
+    } else if points >= LEAST_POINTS {
+        blamed(window.clone(), window)
     } else {
         Vec::new()
     }
@@ -249,6 +252,30 @@ mod tests {
         let scored: Vec<_> = culprits[0].scored().collect();
         assert_eq!(scored.len(), 1);
         assert_eq!(scored[0].0, Factor::Pageins);
+    }
+
+    #[test]
+    fn what_has_only_just_begun_is_looked_at_alone_where_it_is_far_more_than_what_was_before() {
+        // Half a minute of ten points, and two seconds of so many more.
+        let first = |more: u8| {
+            let window = window(300, |index, sample| {
+                let mut each = [0; 8];
+                each[Factor::Load as usize] = 10;
+                each[Factor::Pageins as usize] = if index < 280 { 0 } else { more };
+                sample.stress = Stress::new(each);
+                sample.top.cpu.offer(1, &Name::new("before"), 1_000.0);
+                sample.top.pageins.offer(2, &Name::new("begun"), 500.0);
+            });
+            let found = culprits(&window);
+            (found[0].name, found[0].share)
+        };
+        let (name, share) = first(30);
+        assert!(name == Name::new("begun") && (share - 0.75).abs() < 1e-9, "40 points for 15: {share}");
+        let (name, share) = first(12);
+        assert!(
+            name == Name::new("before") && share > 0.8,
+            "22 points for 12 go with all the others: {share}"
+        );
     }
 
     #[test]

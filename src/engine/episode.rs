@@ -1,7 +1,7 @@
 //! Episodes: the time from leaving SENTINEL to returning to it, with its peak.
 
-use crate::event::{Episode, EventId, Notice, Peak};
-use crate::sample::{Sample, Tier};
+use crate::event::{Culprit, Episode, EventId, Notice, Peak};
+use crate::sample::{Name, Sample, Tier};
 
 use super::culprit::culprits;
 use super::ring::Ring;
@@ -28,31 +28,41 @@ pub struct Open {
     written_ns: u64,
     /// The score that was written.
     written_score: u8,
+    /// The first culprit that was written.
+    written_name: Option<Name>,
+    /// When the peak was, ns on the time line.
+    peaked_ns: u64,
     /// When the peak's blame was last dealt out, ns on the time line.
     blamed_ns: u64,
 }
 
-/// How often an episode that nobody is named for is looked at again, ns: an eighth of its age, within these. Dealing out
+/// How often an episode is looked at again for who is to blame, ns: an eighth of its age, within these. Dealing out
 /// blame goes over the whole ring, and some episodes are nobody's for an hour.
 const BLAME_AGAIN_NS: (u64, u64) = (250_000_000, 1_000_000_000);
+/// So long after a peak more of it may be somebody's, ns: what makes a sudden one is in few samples of the ring yet, and
+/// on Linux what a process reads and writes is known a second later.
+const SETTLES_NS: u64 = 5_000_000_000;
 
 impl Open {
     /// Opens an episode at the newest sample of the ring.
     pub fn begin(id: EventId, at_ns: u64, sample: &Sample, ring: &Ring, notices: &mut Vec<Notice>) -> Self {
+        let episode = Episode {
+            id,
+            started_ns: sample.time_ns,
+            ended_ns: None,
+            duration_ns: None,
+            continued: false,
+            peak: peak(sample, sample.tier, ring),
+        };
         let open = Self {
-            episode: Episode {
-                id,
-                started_ns: sample.time_ns,
-                ended_ns: None,
-                duration_ns: None,
-                continued: false,
-                peak: peak(sample, sample.tier, ring),
-            },
             start_ns: at_ns,
             opening_seq: sample.seq,
             written_ns: at_ns,
             written_score: sample.stress.total(),
+            written_name: first(&episode.peak.culprits),
+            peaked_ns: at_ns,
             blamed_ns: at_ns,
+            episode,
         };
         notices.push(Notice::EpisodeOpened(open.episode.clone()));
         open
@@ -83,8 +93,8 @@ impl Open {
         notices.push(Notice::EpisodeChanged(self.episode.clone()));
     }
 
-    /// Takes a sample into it: the peak is kept, and written at once on a higher tier or when somebody
-    /// is to blame at last, else now and then.
+    /// Takes a sample into it: the peak is kept, and written at once on a higher tier or when somebody else
+    /// is to blame, else now and then.
     pub fn step(
         &mut self,
         at_ns: u64,
@@ -97,26 +107,43 @@ impl Open {
         let higher = highest > self.episode.peak.tier;
         let peak_score = self.episode.peak.stress.total();
         let score = sample.stress.total();
-        let nobody = self.episode.peak.culprits.is_empty();
         if score > peak_score {
-            self.blamed_ns = at_ns;
+            (self.peaked_ns, self.blamed_ns) = (at_ns, at_ns);
             self.episode.peak = peak(sample, highest, ring);
-        } else if nobody {
-            // A peak that came out of the blue has nobody to blame yet; what follows it may tell.
-            let wait_ns = (at_ns.saturating_sub(self.start_ns) / 8).clamp(BLAME_AGAIN_NS.0, BLAME_AGAIN_NS.1);
-            if at_ns.saturating_sub(self.blamed_ns) >= wait_ns {
-                self.blamed_ns = at_ns;
-                self.episode.peak.culprits = culprits(ring.iter());
-            }
+        } else {
+            self.blame_again(at_ns, ring);
         }
-        let named = nobody && !self.episode.peak.culprits.is_empty();
         self.episode.peak.tier = highest;
         let risen = self.episode.peak.stress.total() > self.written_score;
-        if higher || named || (risen && at_ns.saturating_sub(self.written_ns) >= rules.peak_tracking_ns) {
+        let since_ns = at_ns.saturating_sub(self.written_ns);
+        if higher || self.is_renamed(since_ns) || (risen && since_ns >= rules.peak_tracking_ns) {
             self.written_ns = at_ns;
             self.written_score = self.episode.peak.stress.total();
+            self.written_name = first(&self.episode.peak.culprits);
             notices.push(Notice::EpisodeChanged(self.episode.clone()));
         }
+    }
+
+    /// A peak that came out of the blue has nobody to blame yet, or whoever was at work before; what follows it may tell.
+    fn blame_again(&mut self, at_ns: u64, ring: &Ring) {
+        let known = &self.episode.peak.culprits;
+        let settles = at_ns.saturating_sub(self.peaked_ns) < SETTLES_NS;
+        let wait_ns = (at_ns.saturating_sub(self.start_ns) / 8).clamp(BLAME_AGAIN_NS.0, BLAME_AGAIN_NS.1);
+        if (known.is_empty() || settles) && at_ns.saturating_sub(self.blamed_ns) >= wait_ns {
+            self.blamed_ns = at_ns;
+            let found = culprits(ring.iter());
+            if named_for(&found) > named_for(known) {
+                self.episode.peak.culprits = found;
+            }
+        }
+    }
+
+    /// Whether the first culprit is another one than was written so long ago.
+    fn is_renamed(&self, since_ns: u64) -> bool {
+        let name = first(&self.episode.peak.culprits);
+        name.is_some()
+            && name != self.written_name
+            && (self.written_name.is_none() || since_ns >= BLAME_AGAIN_NS.0)
     }
 
     /// Whether it has lasted as long as an episode may.
@@ -132,6 +159,16 @@ impl Open {
         self.episode.continued = continued;
         notices.push(Notice::EpisodeClosed(self.episode));
     }
+}
+
+/// The points that somebody is named for.
+fn named_for(culprits: &[Culprit]) -> u32 {
+    culprits.iter().flat_map(|culprit| culprit.factors).map(u32::from).sum()
+}
+
+/// The name of the first of them.
+fn first(culprits: &[Culprit]) -> Option<Name> {
+    culprits.first().map(|culprit| culprit.name)
 }
 
 fn peak(sample: &Sample, tier: Tier, ring: &Ring) -> Peak {

@@ -60,6 +60,59 @@ fn a_peak_out_of_the_blue_is_somebodys_once_what_follows_tells_though_nothing_is
     assert!(named.peak.stress.get(Factor::Gpu) > 0, "the peak stays what it was: {:?}", named.peak.stress);
 }
 
+/// Somebody draws for half a minute, 10 points; then the machine pages in so that the first samples are the highest.
+fn drawn_and_paged_in() -> World {
+    let mut world = World::new(Origin::Child);
+    world.page_in(0.0);
+    world.reading.metrics.gpu_busy_pct = Some(80.0);
+    world.reading.metrics.cpu_ms_per_s = Some(1_000.0);
+    world.reading.top_cpu.offer(7, &Name::new("game"), 1_000.0);
+    world.live(30_000);
+    world.reading.metrics.gpu_busy_pct = Some(100.0);
+    world.page_in(5_000.0);
+    world
+}
+
+#[test]
+fn whoever_was_at_work_before_a_sudden_peak_is_not_to_blame_for_it_though_nothing_is_as_high_again() {
+    for listed_after_ms in [0, 1_000] {
+        let mut world = drawn_and_paged_in();
+        let list = world.reading.top_pageins;
+        if listed_after_ms > 0 {
+            world.reading.top_pageins.clear();
+        }
+        world.live(300);
+        world.reading.metrics.gpu_busy_pct = Some(80.0);
+        world.live(listed_after_ms);
+        world.reading.top_pageins = list;
+        world.live(5_000);
+        let episodes = world.episodes();
+        let names: Vec<Name> = episodes.iter().map(|(_, episode)| episode.peak.culprits[0].name).collect();
+        assert_eq!(names[0], Name::new("game"));
+        assert_eq!(names[1..], [Name::new("mds_stores")], "told once, as soon as it is known");
+        let (opened, named) = (episodes[0].1, episodes[1].1);
+        assert!(named.peak.seq < opened.peak.seq + 5, "the peak stays where it was");
+    }
+}
+
+#[test]
+fn who_comes_long_after_a_peak_is_not_to_blame_for_it() {
+    let mut world = drawn_and_paged_in();
+    world.live(1_000);
+    // From here on it is another one, and no sample is as high.
+    world.reading.metrics.gpu_busy_pct = Some(80.0);
+    world.live(6_000);
+    world.reading.top_pageins.clear();
+    world.reading.top_pageins.offer(9, &Name::new("latecomer"), 5_000.0);
+    world.live(20_000);
+    world.reading.metrics.gpu_busy_pct = Some(0.0);
+    world.page_in(0.0);
+    world.live(15_000);
+    let (kind, closed) = *world.episodes().last().unwrap();
+    let names: Vec<&str> = closed.peak.culprits.iter().map(|culprit| culprit.name.as_str()).collect();
+    assert_eq!((kind, &names[..]), ("closed", &["mds_stores", "game"][..]));
+}
+
 #[test]
 fn a_higher_tier_is_written_at_once_and_a_higher_peak_every_thirty_seconds() {
     let mut world = World::new(Origin::Child);
