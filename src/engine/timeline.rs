@@ -76,6 +76,14 @@ mod tests {
     }
 
     #[test]
+    fn two_clocks_that_were_read_one_after_the_other_are_no_sleep() {
+        let mut timeline = Timeline::default();
+        timeline.advance(&stamp(1_000, 1_000));
+        let moment = timeline.advance(&stamp(100_001_000, 190_001_000));
+        assert_eq!(moment, Moment { at_ns: 100_000_000, asleep_ns: 0 });
+    }
+
+    #[test]
     fn a_stamp_handed_over_late_lies_in_the_past_and_moves_nothing() {
         let mut timeline = Timeline::default();
         timeline.advance(&stamp(0, 0));

@@ -131,9 +131,11 @@ fn on_another_directory_with_the_same_port_the_second_ends_in_one_line_and_leave
     let other = Program::new();
     let mut arguments = vec!["daemon", "--data-dir", "elsewhere", "--log-level", "error"];
     arguments.extend(CALM.iter().chain(&["--web.listen-address", taken.as_str()]));
-    let run = other.run(&arguments);
-    assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
-    assert!(run.stderr.contains(&format!("{taken} is in use: end what listens there")), "{}", run.stderr);
+    let mut second = Rival::start(other.command(&arguments));
+    let code = until("the second one's end", || second.ended());
+    let said = second.said();
+    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+    assert!(said.contains(&format!("{taken} is in use: end what listens there")), "{said}");
     let left = fs::read_dir(other.home().join("elsewhere")).unwrap();
     assert_eq!(left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), [""; 0]);
     assert_eq!(get(&daemon, "/healthz").status, 200);

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::daemon::{Daemon, PATIENCE, signal};
-use crate::evidence::{CONFIG, capture, gathered};
+use crate::evidence::{CONFIG, NAMES, capture, gathered};
 use crate::executable::install;
 use crate::http::{scrape, series};
 use crate::mount::Mount;
@@ -65,7 +65,8 @@ fn what_a_killed_daemon_had_gathered_is_recorded_by_the_next() {
     daemon.restart(&["--source", "linux"]);
     let event = gathered(&daemon, &gap);
     assert_eq!(capture(&event, "ring")["outcome"], "saved", "{event}");
-    for one in event["forensics"].as_array().unwrap() {
+    for name in NAMES {
+        let one = capture(&event, name);
         assert_eq!(one["outcome"] == "saved", one["path"].is_string(), "{one}");
         if let Some(path) = one["path"].as_str() {
             assert!(Path::new(path).is_file(), "{one}");
@@ -73,6 +74,8 @@ fn what_a_killed_daemon_had_gathered_is_recorded_by_the_next() {
     }
     let unplaced = format!(".{}-", gap["event"]);
     assert!(!files(&events).iter().any(|name| name.starts_with(&unplaced)), "{:?}", files(&events));
+    let kept = files(&events.join(event["id"].to_string()));
+    assert!(!kept.iter().any(|file| file.ends_with(".part")), "{kept:?}");
 }
 
 #[test]

@@ -592,6 +592,35 @@ fn a_clock_that_steps_back_is_no_gap() {
         world.step_clock_back(step.min(900_000));
         world.live(3_000);
         assert!(world.gaps().iter().all(|gap| gap.verdict == Verdict::Sleep), "{:#?}", world.gaps());
+        assert!(world.samples.iter().all(|sample| sample.interval_ns.is_none_or(|ns| ns <= 101 * MS)));
+        // What comes after it is judged as ever, once it can't be the waking.
+        world.live(3_000);
+        world.notices.clear();
+        world.freeze(1_500);
+        world.live(3_000);
+        assert_gap(&world, Verdict::Pause, true, 1_500);
+    }
+}
+
+#[test]
+fn an_episode_in_which_a_clock_steps_back_is_as_long_as_it_was() {
+    let length_ms = |step_ms| {
+        let mut world = World::new(Origin::Child);
+        world.page_in(5_000.0);
+        world.live(10_000);
+        world.step_clock_back(step_ms);
+        world.live(10_000);
+        world.page_in(0.0);
+        world.live(10_000);
+        let (what, episode) = *world.episodes().last().unwrap();
+        assert_eq!(what, "closed");
+        ms(episode.duration_ns.unwrap())
+    };
+    let truth_ms = length_ms(0);
+    for step_ms in [1, 50, 900, 5_000, 900_000] {
+        let told_ms = length_ms(step_ms);
+        // What is less than the least sleep may be a stamp that was handed over late.
+        assert!(told_ms.abs_diff(truth_ms) <= 100, "{told_ms} ms of {truth_ms}, {step_ms} back");
     }
 }
 

@@ -1,5 +1,5 @@
 use super::super::queue::{LastSeen, Write};
-use super::super::row::{Interruption, Kind, TierSteps, TierTimes};
+use super::super::row::{EventRow, Interruption, Kind, TierSteps, TierTimes};
 use super::super::testing::{SECOND, T0, episode_row};
 use super::*;
 use crate::sample::Name;
@@ -81,6 +81,29 @@ fn an_outage_ends_with_this_run_where_the_boots_time_makes_no_sense() {
     let mut bench = Bench::with(directory.path(), restarted);
     bench.step();
     assert_eq!(bench.recovered().outages[0].ended_ns, Some(T0 + 1_000 * SECOND));
+}
+
+#[test]
+fn an_outage_that_ends_by_a_clock_that_was_set_back_is_not_over_before_it_began() {
+    let directory = killed();
+    let mut bench = Bench::with(directory.path(), options(T0 - 1_000 * SECOND, "boot-2"));
+    bench.step();
+    let outage = bench.recovered().outages.remove(0);
+    assert_eq!((outage.started_ns, outage.ended_ns), (T0 + 30 * SECOND, Some(T0 + 30 * SECOND)));
+}
+
+#[test]
+fn an_episode_last_seen_by_a_clock_that_was_set_back_is_not_over_before_it_began() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut bench = Bench::new(first.path());
+    let row = EventRow { last_seen_ns: T0 - 1_000 * SECOND, tiers: None, ..episode_row(4, 60) };
+    bench.push(Write::Event(Box::new(row)));
+    bench.settle();
+    copy_as_killed(first.path(), second.path());
+    let mut next = Bench::with(second.path(), options(T0 - 900 * SECOND, "boot-1"));
+    next.step();
+    let row = next.events().remove(0).row;
+    assert_eq!((row.ended_ns, row.duration_ns), (Some(T0), Some(0)));
 }
 
 #[test]
