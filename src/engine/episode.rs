@@ -132,7 +132,7 @@ impl Open {
         if (known.is_empty() || settles) && at_ns.saturating_sub(self.blamed_ns) >= wait_ns {
             self.blamed_ns = at_ns;
             let found = culprits(ring.iter());
-            if named_for(&found) > named_for(known) {
+            if known.is_empty() || named_for(&found) > named_for(known) {
                 self.episode.peak.culprits = found;
             }
         }
