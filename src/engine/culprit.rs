@@ -19,35 +19,59 @@ const HALF_LIFE_NS: f64 = 10e9;
 const LEAST_SHARE: f64 = 0.10;
 /// The first culprit has at least this share, or no process stands out.
 const FIRST_SHARE: f64 = 0.25;
+/// Whose a single sample is has at least this share.
+const OWNED: f64 = 0.5;
 /// Below this weighted mean of all points nothing was built up.
 const LEAST_POINTS: f64 = 5.0;
-/// The newest samples, two seconds of them: what has only just begun is much for them, and little for the window. Of a
-/// single late sample they make no more than the window does.
+/// The newest samples, two seconds of them at 10 Hz: what has only just begun is much for them, and little for the window.
+/// Of a single late sample they make no more than the window does.
 const NEWEST: usize = 20;
 /// Where the newest samples have so many times the window's points, what goes on has only just begun.
-const BEGUN: f64 = 2.0;
+const ONSET_RATIO: f64 = 2.0;
 /// Culprits named at most.
 const MOST: usize = 5;
 
 /// The culprits of a window of samples, oldest first: by share, then pid. Empty where no process stands out.
 /// The same window always gives the same list.
 ///
-/// Where nothing was built up over the window, but over its newest samples, or far more than over the window, those are what
-/// is looked at: else whoever was at work before would be to blame. The evidence goes back over all of it.
+/// Where nothing was built up over the window, but over its newest samples, those are what is looked at. The evidence goes
+/// back over all of it.
 pub fn culprits<'a, W>(window: W) -> Vec<Culprit>
 where
     W: DoubleEndedIterator<Item = &'a Entry> + Clone,
 {
     let window = window.rev();
     let newest = window.clone().take(NEWEST);
-    let (points, newest_points) = (mean_points(window.clone()), mean_points(newest.clone()));
-    if newest_points >= LEAST_POINTS && (points < LEAST_POINTS || newest_points >= BEGUN * points) {
-        blamed(newest, window)
-    } else if points >= LEAST_POINTS {
+    if mean_points(window.clone()) >= LEAST_POINTS {
         blamed(window.clone(), window)
+    } else if mean_points(newest.clone()) >= LEAST_POINTS {
+        blamed(newest, window)
     } else {
         Vec::new()
     }
+}
+
+/// The same, of a peak that may have come out of the blue: where the newest samples have far more points than the window, and
+/// somebody stands out in them, they alone are looked at, or whoever was at work before would be to blame.
+pub fn culprits_of_onset<'a, W>(window: W) -> Vec<Culprit>
+where
+    W: DoubleEndedIterator<Item = &'a Entry> + Clone,
+{
+    let newest = window.clone().rev().take(NEWEST);
+    let newest_points = mean_points(newest.clone());
+    if newest_points >= LEAST_POINTS && newest_points >= ONSET_RATIO * mean_points(window.clone().rev()) {
+        let found = blamed(newest, window.clone().rev());
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    culprits(window)
+}
+
+/// Who has at least half of the points of a single sample.
+pub fn owner(entry: &Entry) -> Option<Name> {
+    let found = blamed(std::iter::once(entry), std::iter::once(entry));
+    found.first().filter(|culprit| culprit.share >= OWNED).map(|culprit| culprit.name)
 }
 
 /// The samples of a window with their weights, newest first as the window is.
@@ -266,7 +290,8 @@ mod tests {
                 sample.top.cpu.offer(1, &Name::new("before"), 1_000.0);
                 sample.top.pageins.offer(2, &Name::new("begun"), 500.0);
             });
-            let found = culprits(&window);
+            assert_eq!(culprits(&window)[0].name, Name::new("before"), "who built it up over half a minute");
+            let found = culprits_of_onset(window.iter());
             (found[0].name, found[0].share)
         };
         let (name, share) = first(30);
@@ -276,6 +301,20 @@ mod tests {
             name == Name::new("before") && share > 0.8,
             "22 points for 12 go with all the others: {share}"
         );
+    }
+
+    #[test]
+    fn an_onset_that_nobody_stands_out_in_leaves_it_with_who_built_it_up() {
+        let window = window(300, |index, sample| {
+            let mut each = [0; 8];
+            each[Factor::Load as usize] = if index < 280 { 10 } else { 40 };
+            sample.stress = Stress::new(each);
+            if index < 280 {
+                sample.top.cpu.offer(1, &Name::new("before"), 1_000.0);
+            }
+        });
+        assert_eq!(culprits_of_onset(window.iter())[0].name, Name::new("before"));
+        assert_eq!((owner(&window[0]), owner(&window[299])), (Some(Name::new("before")), None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::event::{Culprit, Episode, EventId, Notice, Peak};
 use crate::sample::{Name, Sample, Tier};
 
-use super::culprit::culprits;
+use super::culprit::{culprits, culprits_of_onset, owner};
 use super::ring::Ring;
 
 /// When an open episode's row is brought up to date, and when it is closed whatever happens.
@@ -32,16 +32,18 @@ pub struct Open {
     written_name: Option<Name>,
     /// When the peak was, ns on the time line.
     peaked_ns: u64,
+    /// Whose the peak's own sample is for the larger part, where it is anybody's.
+    peak_owner: Option<Name>,
     /// When the peak's blame was last dealt out, ns on the time line.
     blamed_ns: u64,
 }
 
-/// How often an episode is looked at again for who is to blame, ns: an eighth of its age, within these. Dealing out
-/// blame goes over the whole ring, and some episodes are nobody's for an hour.
+/// How often an episode is looked at again for who is to blame, ns: an eighth of the time since its peak, within these.
+/// Dealing out blame goes over the whole ring, and some episodes are nobody's for an hour.
 const BLAME_AGAIN_NS: (u64, u64) = (250_000_000, 1_000_000_000);
-/// So long after a peak more of it may be somebody's, ns: what makes a sudden one is in few samples of the ring yet, and
-/// on Linux what a process reads and writes is known a second later.
-const SETTLES_NS: u64 = 5_000_000_000;
+/// So long after a peak that is nobody's, or whose owner is not blamed first, what follows may tell more of it, ns: what makes
+/// a sudden one is in few samples of the ring yet, and on Linux what a process reads and writes is known a second later.
+const SETTLES_NS: u64 = 2_500_000_000;
 
 impl Open {
     /// Opens an episode at the newest sample of the ring.
@@ -61,6 +63,7 @@ impl Open {
             written_score: sample.stress.total(),
             written_name: first(&episode.peak.culprits),
             peaked_ns: at_ns,
+            peak_owner: ring.last().and_then(owner),
             blamed_ns: at_ns,
             episode,
         };
@@ -90,6 +93,13 @@ impl Open {
     pub fn begun_by_pause(&mut self, start_ns: u64, started_unix_ns: i64, notices: &mut Vec<Notice>) {
         self.start_ns = start_ns.min(self.start_ns);
         self.episode.started_ns = started_unix_ns.min(self.episode.started_ns);
+        self.write(notices);
+    }
+
+    /// Tells the outputs of it as it is now.
+    fn write(&mut self, notices: &mut Vec<Notice>) {
+        self.written_score = self.episode.peak.stress.total();
+        self.written_name = first(&self.episode.peak.culprits);
         notices.push(Notice::EpisodeChanged(self.episode.clone()));
     }
 
@@ -109,6 +119,7 @@ impl Open {
         let score = sample.stress.total();
         if score > peak_score {
             (self.peaked_ns, self.blamed_ns) = (at_ns, at_ns);
+            self.peak_owner = ring.last().and_then(owner);
             self.episode.peak = peak(sample, highest, ring);
         } else {
             self.blame_again(at_ns, ring);
@@ -118,32 +129,33 @@ impl Open {
         let since_ns = at_ns.saturating_sub(self.written_ns);
         if higher || self.is_renamed(since_ns) || (risen && since_ns >= rules.peak_tracking_ns) {
             self.written_ns = at_ns;
-            self.written_score = self.episode.peak.stress.total();
-            self.written_name = first(&self.episode.peak.culprits);
-            notices.push(Notice::EpisodeChanged(self.episode.clone()));
+            self.write(notices);
         }
     }
 
     /// A peak that came out of the blue has nobody to blame yet, or whoever was at work before; what follows it may tell.
     fn blame_again(&mut self, at_ns: u64, ring: &Ring) {
         let known = &self.episode.peak.culprits;
-        let settles = at_ns.saturating_sub(self.peaked_ns) < SETTLES_NS;
-        let wait_ns = (at_ns.saturating_sub(self.start_ns) / 8).clamp(BLAME_AGAIN_NS.0, BLAME_AGAIN_NS.1);
+        let since_ns = at_ns.saturating_sub(self.peaked_ns);
+        let is_its_owners = self.peak_owner.is_some() && first(known) == self.peak_owner;
+        let settles = since_ns < SETTLES_NS && !is_its_owners;
+        let wait_ns = (since_ns / 8).clamp(BLAME_AGAIN_NS.0, BLAME_AGAIN_NS.1);
         if (known.is_empty() || settles) && at_ns.saturating_sub(self.blamed_ns) >= wait_ns {
             self.blamed_ns = at_ns;
-            let found = culprits(ring.iter());
+            let found = culprits_of_onset(ring.iter());
             if known.is_empty() || named_for(&found) > named_for(known) {
                 self.episode.peak.culprits = found;
             }
         }
     }
 
-    /// Whether the first culprit is another one than was written so long ago.
+    /// Whether the first culprit is another one than was last written, `since_ns` ago: at most once a second, but at once where
+    /// there was none.
     fn is_renamed(&self, since_ns: u64) -> bool {
         let name = first(&self.episode.peak.culprits);
         name.is_some()
             && name != self.written_name
-            && (self.written_name.is_none() || since_ns >= BLAME_AGAIN_NS.0)
+            && (self.written_name.is_none() || since_ns >= BLAME_AGAIN_NS.1)
     }
 
     /// Whether it has lasted as long as an episode may.
@@ -161,7 +173,7 @@ impl Open {
     }
 }
 
-/// The points that somebody is named for.
+/// The points that somebody is named for: means of the time that was looked at, rounded.
 fn named_for(culprits: &[Culprit]) -> u32 {
     culprits.iter().flat_map(|culprit| culprit.factors).map(u32::from).sum()
 }
