@@ -17,6 +17,7 @@ mod desktop;
 #[cfg(target_os = "linux")]
 #[path = "../support/disk.rs"]
 mod disk;
+#[cfg(target_os = "linux")]
 #[path = "../support/executable.rs"]
 mod executable;
 #[path = "../support/http.rs"]
