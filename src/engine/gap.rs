@@ -9,6 +9,7 @@ use crate::event::{Told, Verdict};
 use crate::sample::Activity;
 
 use super::beats::Beats;
+use super::case::{Case, LEAST_SAMPLES, Late, Observed};
 use super::retelling::{Retelling, is_of};
 use super::timeline::Moment;
 use super::witness::Witness;
@@ -21,9 +22,6 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 const WAKING_NS: u64 = 5_000_000_000;
 /// A sampler that was started and has written nothing yet may take so long, ns: below that it is no stall.
 const STARTING_NS: u64 = 5_000_000_000;
-/// On-time samples that must have come before their sum can bear witness: one may have been finished before
-/// the gap, another under way.
-const LEAST_SAMPLES: u32 = 3;
 /// Cases open at once; more than that are put together.
 const MOST_CASES: usize = 16;
 /// Samples remembered: as many as the sampler's pipe can have held back, and some.
@@ -40,35 +38,6 @@ pub struct Rules {
     pub external: bool,
     /// It is a recording: what was made of a gap when it happened may follow, and counts.
     pub recorded: bool,
-}
-
-/// A sample as the judge sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Observed {
-    /// Its number.
-    pub seq: u64,
-    /// When it arrived.
-    pub at_ns: u64,
-    /// When it arrived, Unix ns.
-    pub unix_ns: i64,
-    /// Its own interval.
-    pub interval_ns: u64,
-    /// The interval expected of it.
-    pub expected_ns: u64,
-    /// Later than the threshold.
-    pub late: bool,
-    /// The first after a start, a restart or a wake: nothing can be said of its interval.
-    pub first: bool,
-    /// Only the fast path answered.
-    pub degraded: bool,
-    /// Its interval began before the sampler's full output was read: we had kept the sampler waiting.
-    pub held_up: bool,
-}
-
-impl Observed {
-    fn began_ns(&self) -> u64 {
-        self.at_ns.saturating_sub(self.interval_ns)
-    }
 }
 
 /// A decided case.
@@ -118,109 +87,6 @@ impl Judgement {
             asleep_ns: if asleep { told.duration_ns } else { self.asleep_ns },
             seq: self.seq,
         }
-    }
-}
-
-/// An undecided case: the heartbeat was late.
-#[derive(Clone, Copy, Debug)]
-struct Case {
-    /// Half a heartbeat period before the first late beat was due.
-    start_ns: u64,
-    /// When the last late beat woke.
-    end_ns: u64,
-    ended_unix_ns: i64,
-    delays_ns: u64,
-    /// What passed between each late beat's last wake and the moment it stood still: half the time to its deadline,
-    /// on average.
-    between_ns: u64,
-    asleep_ns: u64,
-    /// In a recording: how much earlier it may have been.
-    slack_ns: u64,
-    /// Late samples that do not reach back into it.
-    after: Late,
-    /// Late samples that do.
-    late: Late,
-    /// The first sample that followed.
-    first_seq: Option<u64>,
-    /// On-time samples since it began, and their intervals' sum.
-    on_time: u32,
-    on_time_ns: u64,
-    /// A sample followed that can't say how long its interval was.
-    restarted: bool,
-    /// SIGCONT came in it.
-    continued: bool,
-    /// The sampler had filled its output and waited for us.
-    filled: bool,
-}
-
-/// Late samples.
-#[derive(Clone, Copy, Debug, Default)]
-struct Late {
-    /// The first.
-    seq: Option<u64>,
-    /// The sum of the sampler's intervals.
-    ns: u64,
-    /// One was of the fast path, which is ours: it can't say what another process did meanwhile.
-    by_us: bool,
-}
-
-impl Late {
-    fn hear(&mut self, observed: &Observed) {
-        self.seq.get_or_insert(observed.seq);
-        if observed.degraded {
-            self.by_us = true;
-        } else {
-            self.ns = self.ns.saturating_add(observed.interval_ns);
-        }
-    }
-}
-
-impl Case {
-    /// A sample came since it began.
-    fn hear(&mut self, observed: &Observed) {
-        // One that came before it, and was only handed over after it, says nothing of it.
-        if observed.at_ns < self.start_ns + BEAT_NS / 2 {
-            return;
-        }
-        self.first_seq.get_or_insert(observed.seq);
-        if observed.first {
-            self.restarted = true;
-        } else if observed.held_up && self.on_time >= LEAST_SAMPLES {
-            self.filled = true;
-        } else if observed.late {
-            self.after.hear(observed);
-            if observed.began_ns() < self.end_ns {
-                self.take_after();
-            }
-        } else {
-            self.on_time += 1;
-            if !observed.degraded {
-                self.on_time_ns = self.on_time_ns.saturating_add(observed.interval_ns);
-            }
-        }
-    }
-
-    /// What was late after it was late in it: it reaches back into it, or another late beat belongs to it.
-    fn take_after(&mut self) {
-        let after = std::mem::take(&mut self.after);
-        self.late.seq = self.late.seq.or(after.seq);
-        self.late.ns = self.late.ns.saturating_add(after.ns);
-        self.late.by_us |= after.by_us;
-    }
-
-    /// What it is found to be in a recording, before it is known what was told of it: no stall.
-    fn found(&self) -> Told {
-        Told {
-            verdict: Verdict::Pause,
-            certain: false,
-            ended_ns: self.ended_unix_ns,
-            duration_ns: self.delays_ns.saturating_add(self.between_ns),
-        }
-    }
-
-    /// Whether a SIGCONT that came then may be what ended it.
-    fn is_continued_at(&self, at_ns: u64, expected_ns: u64) -> bool {
-        self.start_ns <= at_ns && at_ns <= self.end_ns.saturating_add(expected_ns)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::event::{EventId, Gap, Notice, TierChange, Told, Verdict};
 use crate::sample::{Activity, Reading, Sample, Tier, Top, WakeupsKind};
 
 mod beats;
+mod case;
 pub mod culprit;
 mod episode;
 pub mod gap;
@@ -21,7 +22,8 @@ mod witness;
 
 pub use tier::Thresholds;
 
-use gap::{Judge, Judgement, Observed};
+use case::Observed;
+use gap::{Judge, Judgement};
 use interval::{Expected, Timing};
 use ring::Ring;
 use stress::{Inputs, Mean};

@@ -1,5 +1,6 @@
 //! The engine on a virtual clock.
 
+mod clocks;
 mod gaps;
 mod properties;
 mod recordings;

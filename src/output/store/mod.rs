@@ -10,6 +10,7 @@
 mod column;
 mod describe;
 mod evidence;
+mod failure;
 mod history;
 mod outbox;
 mod query;
